@@ -1,0 +1,236 @@
+package loop
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Reasons that the loop itself has for closing a connection. Others come from
+// the socket or from the caller of Close.
+var (
+	ErrPendingExceeded = errors.New("loop: outbound queue over its limit")
+	ErrWriteDeadline   = errors.New("loop: write deadline exceeded")
+	ErrStopped         = errors.New("loop: stopped")
+)
+
+// Handler is what a connection's owner does with bytes; server implements it.
+// All calls come from the connection's loop.
+type Handler interface {
+	// Data parses b, which is borrowed. consumed ≤ len(b); the rest is offered
+	// again with more behind it. need is the length of the frame that is cut,
+	// counted from b[consumed], or 0 if unknown: a large one is then read
+	// straight into a buffer of its own. When b is such a buffer, sh is it and
+	// parts of b may be queued by reference; otherwise sh is nil.
+	Data(c *Conn, b []byte, sh *Shared) (consumed, need int)
+	// Closed is the last call. err is io.EOF when the peer closed, one of the
+	// loop's errors, what Close was given, or the socket's error.
+	Closed(c *Conn, err error)
+}
+
+// Limits bound one connection. They may be changed by its loop only.
+type Limits struct {
+	// PendingMax is how many bytes may wait for the socket. 0: no limit.
+	PendingMax int64
+	// StallSoft is where producers start to be slowed while this connection
+	// makes progress, StallHard where they are slowed in any case. 0: never.
+	StallSoft, StallHard int64
+	// WriteDeadline is how long bytes may wait for a socket that is full.
+	WriteDeadline time.Duration
+	// NeverStalled connections, links between servers, are read on when one of
+	// their receivers is over its threshold.
+	NeverStalled bool
+}
+
+// baton values: who may write to the socket.
+const (
+	batonFree uint32 = iota
+	batonHeld
+)
+
+// Conn is one connection.
+type Conn struct {
+	// Fixed at open, readable anywhere.
+	id   uint64
+	loop *Loop
+	slot uint32
+	fd   int
+
+	// Shared between loops.
+	baton       atomic.Uint32
+	flushWanted atomic.Bool  // the owner was refused the baton: tell it on release
+	inflight    atomic.Int32 // mailbox items for this connection not yet handled
+	flying      atomic.Int64 // bytes in them
+	queued      atomic.Int64 // bytes in out, published by the owner
+	progressAt  atomic.Int64 // when the socket last took bytes, loop time
+	limit       atomic.Pointer[Limits]
+	gone        atomic.Bool // closing or closed: nothing more is queued
+	outMsgs     atomic.Int64
+	outBytes    atomic.Int64
+
+	// Owned by the loop.
+	h                   Handler
+	partial             *chunk  // a cut frame
+	fill                *Shared // a large frame being read, filled bytes of it are there
+	filled              int
+	fillNeed            int
+	out                 Queue
+	holding             bool // this loop has the baton for out
+	dirty               bool
+	blocked             bool   // waiting for Writable
+	sent                uint64 // bytes ever written by the owner
+	mark                uint64 // sent must pass this before the write deadline
+	deadline            Timer
+	pauses              uint8 // why it is not read; 0: it is read
+	inEngine            bool
+	closing             bool
+	aborted             bool
+	closeErr            error
+	lostSegs, lostBytes int // what was queued when it began to close
+	linger              Timer
+	stall               stallState
+	waiters             []*Conn // producers that wait for this queue to drain
+}
+
+// ID is unique in the group while the process lives.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Loop returns the owner.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// FD returns the descriptor, for socket options at open.
+func (c *Conn) FD() int { return c.fd }
+
+// Pending returns the bytes that wait for the socket, without those that the
+// current turn of another loop has staged. Any goroutine.
+func (c *Conn) Pending() int64 { return c.queued.Load() + c.flying.Load() }
+
+// Sent returns how many messages and payload bytes were queued for the
+// connection. Any goroutine.
+func (c *Conn) Sent() (msgs, bytes int64) { return c.outMsgs.Load(), c.outBytes.Load() }
+
+// Backlog returns how many pieces and bytes waited when the connection was
+// aborted, or wait now. Owner only.
+func (c *Conn) Backlog() (segments, bytes int) {
+	if c.closing {
+		return c.lostSegs, c.lostBytes
+	}
+	return len(c.out.segs) - c.out.head, c.out.bytes
+}
+
+// SetLimits replaces the limits. Owner only.
+//
+// l is shared: it must not change any more.
+func (c *Conn) SetLimits(l *Limits) { c.limit.Store(l) }
+
+// Gone reports that nothing can be queued any more. Any goroutine.
+func (c *Conn) Gone() bool { return c.gone.Load() }
+
+// Why a connection is not read.
+const (
+	pauseStall   = 1 << iota // a receiver is behind
+	pauseMailbox             // another loop is behind
+	pauseClosing
+	pauseHandler // Conn.PauseReading
+)
+
+func (c *Conn) pause(why uint8) {
+	if c.pauses == 0 && c.inEngine {
+		_ = c.loop.engine.Pause(c.fd)
+	}
+	c.pauses |= why
+}
+
+func (c *Conn) resume(why uint8) {
+	if c.pauses&why == 0 {
+		return
+	}
+	c.pauses &^= why
+	if c.pauses == 0 && c.inEngine {
+		_ = c.loop.engine.Resume(c.fd)
+	}
+}
+
+// PauseReading stops or continues reading on behalf of the handler, which
+// waits for something outside the loop. Owner only.
+func (c *Conn) PauseReading(on bool) {
+	if on {
+		c.pause(pauseHandler)
+	} else {
+		c.resume(pauseHandler)
+	}
+}
+
+// Close ends the connection after what is queued is written, or after
+// lingerMax. err is given to Handler.Closed. Owner only; repeated calls keep
+// the first reason.
+func (c *Conn) Close(err error) { c.startClose(err, true) }
+
+// Abort ends the connection without writing what is queued. Owner only.
+func (c *Conn) Abort(err error) { c.startClose(err, false) }
+
+// lingerMax is how long a closing connection may take to accept its last
+// bytes.
+const lingerMax = 2 * time.Second
+
+func (c *Conn) startClose(err error, flush bool) {
+	if c.closing {
+		return
+	}
+	c.lostSegs, c.lostBytes = c.Backlog()
+	c.closing = true
+	c.closeErr = err
+	c.gone.Store(true)
+	c.pause(pauseClosing)
+	l := c.loop
+	l.wakeWaiters(c, true)
+	if !flush || c.out.empty() {
+		c.aborted = !flush
+		c.out.drop(l)
+		l.finishClose(c)
+		return
+	}
+	l.markDirty(c)
+	l.AfterFunc(&c.linger, lingerMax, func() {
+		c.aborted = true
+		c.out.drop(c.loop)
+		c.loop.finishClose(c)
+	})
+}
+
+// finishClose closes the descriptor. If another loop is writing to it, that
+// loop's itemFlush or itemRest comes first and calls again.
+func (l *Loop) finishClose(c *Conn) {
+	if c.fd < 0 || !c.takeBaton() {
+		return
+	}
+	fd := c.fd
+	c.fd = -1
+	l.byFD[fd] = nil
+	if c.inEngine {
+		_ = l.engine.Remove(fd)
+		c.inEngine = false
+	}
+	if !c.aborted {
+		lastWords(fd, l.rbuf)
+	}
+	closeFD(fd)
+	for _, t := range []*Timer{&c.deadline, &c.linger, &c.stall.timer} {
+		l.Cancel(t)
+	}
+	c.dropPartial()
+	if c.fill != nil {
+		c.fill.Release()
+		c.fill = nil
+	}
+	c.queued.Store(0)
+	l.group.freeSlot(c.slot)
+	l.live--
+	l.conns.Add(-1)
+	if c.h != nil {
+		c.h.Closed(c, c.closeErr)
+	}
+	if l.stopping && l.live == 0 {
+		l.ring()
+	}
+}

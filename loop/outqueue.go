@@ -1,0 +1,159 @@
+package loop
+
+// seg is a run of outbound bytes: the filled part of a chunk, or a range of a
+// shared payload. Exactly one of ck and sh is set.
+type seg struct {
+	b  []byte
+	ck *chunk
+	sh *Shared
+}
+
+// Queue collects outbound bytes in order. It has one owner at a time: the
+// connection's loop, or, as staging, the loop that fills it.
+type Queue struct {
+	segs  []seg
+	head  int // segs before head are sent
+	bytes int // unsent
+
+	// Messages and payload bytes queued since they were last added to the
+	// connection's counters; the filler of the queue sets them.
+	Msgs, Payload int64
+
+	conn  *Conn
+	base  int // bytes of the connection that are queued elsewhere, at the first use this turn
+	class int8
+}
+
+// Len returns the unsent bytes.
+func (q *Queue) Len() int { return q.bytes }
+
+func (q *Queue) empty() bool { return q.head == len(q.segs) }
+
+// reserve returns room for n more bytes at the tail: a slice of length 0 whose
+// content the caller appends and gives to commit.
+func (q *Queue) reserve(l *Loop, n int) []byte {
+	if i := len(q.segs) - 1; i >= q.head {
+		if ck := q.segs[i].ck; ck != nil && cap(ck.buf)-len(ck.buf) >= n {
+			return ck.buf[len(ck.buf):len(ck.buf):cap(ck.buf)]
+		}
+	}
+	ck := l.chunks.getSized(n, int(q.class))
+	if int(q.class) < chunkClasses-1 {
+		q.class++
+	}
+	q.segs = append(q.segs, seg{b: ck.buf, ck: ck})
+	return ck.buf
+}
+
+// commit takes b, which continues what reserve returned.
+func (q *Queue) commit(b []byte) {
+	s := &q.segs[len(q.segs)-1]
+	ck := s.ck
+	lo := len(ck.buf)
+	ck.buf = ck.buf[:lo+len(b)]
+	s.b = ck.buf[lo-len(s.b) : lo+len(b)]
+	q.bytes += len(b)
+}
+
+// append copies b to the tail.
+func (q *Queue) append(l *Loop, b []byte) {
+	for len(b) > 0 {
+		n := min(len(b), chunkMax)
+		q.commit(append(q.reserve(l, n), b[:n]...))
+		b = b[n:]
+	}
+}
+
+// appendShared queues b, a part of sh, by reference.
+func (q *Queue) appendShared(sh *Shared, b []byte) {
+	sh.Retain()
+	q.segs = append(q.segs, seg{b: b, sh: sh})
+	q.bytes += len(b)
+}
+
+// take moves the segments of from to the tail. A small first segment is copied
+// into the room that is left, so that a slow stream of small messages does not
+// hold one chunk each.
+func (q *Queue) take(l *Loop, segs []seg) {
+	for i := range segs {
+		s := segs[i]
+		if s.ck != nil && len(s.b) <= chunkSizes[0] && !q.empty() {
+			if t := q.segs[len(q.segs)-1].ck; t != nil && cap(t.buf)-len(t.buf) >= len(s.b) {
+				q.commit(append(t.buf[len(t.buf):], s.b...))
+				l.chunks.put(s.ck)
+				continue
+			}
+		}
+		q.segs = append(q.segs, s)
+		q.bytes += len(s.b)
+	}
+}
+
+// prepend puts segs, the rest of a cut write, before everything else.
+func (q *Queue) prepend(segs []seg) {
+	n := 0
+	for i := range segs {
+		n += len(segs[i].b)
+	}
+	if q.head >= len(segs) {
+		q.head -= len(segs)
+		copy(q.segs[q.head:], segs)
+	} else {
+		rest := append([]seg(nil), q.segs[q.head:]...)
+		q.segs = append(append(q.segs[:0], segs...), rest...)
+		q.head = 0
+	}
+	q.bytes += n
+}
+
+// iov appends the unsent runs to dst, up to max of them.
+func (q *Queue) iov(dst [][]byte, max int) [][]byte {
+	for i := q.head; i < len(q.segs) && len(dst) < max; i++ {
+		dst = append(dst, q.segs[i].b)
+	}
+	return dst
+}
+
+// sent drops n bytes from the front and frees what is finished.
+func (q *Queue) sent(l *Loop, n int) {
+	q.bytes -= n
+	for q.head < len(q.segs) {
+		s := &q.segs[q.head]
+		if n < len(s.b) {
+			s.b = s.b[n:]
+			return
+		}
+		n -= len(s.b)
+		l.freeSeg(s)
+		q.head++
+	}
+	q.reset()
+}
+
+// reset forgets the empty segment list; a long one is given back.
+func (q *Queue) reset() {
+	q.head, q.class = 0, 0
+	if cap(q.segs) > 8 {
+		q.segs = nil
+		return
+	}
+	q.segs = q.segs[:0]
+}
+
+// drop frees everything unsent.
+func (q *Queue) drop(l *Loop) {
+	for i := q.head; i < len(q.segs); i++ {
+		l.freeSeg(&q.segs[i])
+	}
+	q.bytes = 0
+	q.reset()
+}
+
+func (l *Loop) freeSeg(s *seg) {
+	if s.ck != nil {
+		l.chunks.put(s.ck)
+	} else {
+		s.sh.Release()
+	}
+	*s = seg{}
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"peregrine/codec"
+)
+
+// connectOptions are the fields of CONNECT.
+type connectOptions struct {
+	Verbose      bool   `json:"verbose"`
+	Pedantic     bool   `json:"pedantic"`
+	Echo         bool   `json:"echo"`
+	TLSRequired  bool   `json:"tls_required"`
+	Nkey         string `json:"nkey,omitempty"`
+	JWT          string `json:"jwt,omitempty"`
+	Sig          string `json:"sig,omitempty"`
+	Token        string `json:"auth_token,omitempty"`
+	User         string `json:"user,omitempty"`
+	Pass         string `json:"pass,omitempty"`
+	Name         string `json:"name"`
+	Lang         string `json:"lang"`
+	Version      string `json:"version"`
+	Protocol     int    `json:"protocol"`
+	Account      string `json:"account,omitempty"`
+	NewAccount   bool   `json:"new_account,omitempty"`
+	Headers      bool   `json:"headers,omitempty"`
+	NoResponders bool   `json:"no_responders,omitempty"`
+}
+
+// defaultConnect is what holds for a client that has not sent CONNECT, and for
+// what its CONNECT leaves out.
+var defaultConnect = connectOptions{Verbose: true, Pedantic: true, Echo: true}
+
+// protocolMax is the newest protocol level of clients: 1 takes INFO at any time.
+const protocolMax = 1
+
+// onConnect handles CONNECT, the first or a later one. A later one begins
+// again: without subscriptions, in the global account.
+func (c *session) onConnect(f *codec.Frame) {
+	if c.w.trace {
+		c.tracef("<<- [CONNECT %s]", redact(f.Arg))
+	}
+	first := !c.stage.connected
+	if !first {
+		c.dropAllSubs()
+	}
+	o := c.connect
+	if err := json.Unmarshal(f.Arg, &o); err != nil {
+		c.errorf("%s", connectError(err))
+		c.close(ProtocolViolation)
+		return
+	}
+	c.connect = o
+	c.stage.connected = true
+	c.headers.Store(o.Headers && !c.w.srv.opts.NoHeaders)
+	c.parser.HeadersOK = c.headers.Load()
+	c.connect.NoResponders = o.NoResponders && c.headers.Load()
+	if first {
+		c.setRTT(int64(sinceOpen(c)))
+		c.identify(&o)
+		c.startFirstPing()
+	}
+	switch {
+	case o.Account != "" || o.NewAccount:
+		c.errorf("authentication error")
+		c.sendErr(errAuthorization)
+		c.close(AuthenticationFailure)
+	case o.Protocol < 0 || o.Protocol > protocolMax:
+		c.sendErr(errClientProtocol)
+		c.close(BadClientProtocolVersion)
+		c.errorf("%s", errClientProtocol)
+	case o.NoResponders && !c.headers.Load():
+		c.sendErr(errNoRespondersHeader)
+		c.close(NoRespondersRequiresHeaders)
+		c.errorf("%s", errNoRespondersHeader)
+	default:
+		c.ok()
+	}
+}
+
+// connectError words a JSON error as the reference's option type would.
+func connectError(err error) string {
+	return strings.Replace(err.Error(), "connectOptions.", "ClientOpts.", 1)
+}
+
+// identify keeps the names of a client for logs and monitors.
+func (c *session) identify(o *connectOptions) {
+	id := identity{name: o.Name, lang: o.Lang, version: o.Version}
+	var parts []string
+	if o.Version != "" {
+		parts = append(parts, "v"+o.Version)
+	}
+	for _, p := range []string{o.Lang, o.Name} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	if len(parts) > 0 {
+		id.label = " - " + strconv.Quote(strings.Join(parts, ":"))
+	}
+	if o.User != "" {
+		id.label += " - " + strconv.Quote(c.acc.Name+"/user:"+o.User)
+	}
+	c.ident.Store(&id)
+}
+
+// secretKeys are the CONNECT fields that no log may show.
+var secretKeys = []string{"pass", "auth_token", "jwt", "sig", "nkey"}
+
+// redact replaces the values of secret keys in a CONNECT for the trace log. A
+// line that is no JSON object is not shown at all: it may hold anything.
+func redact(arg []byte) string {
+	lower := strings.ToLower(string(arg))
+	secret := false
+	for _, k := range secretKeys {
+		secret = secret || strings.Contains(lower, k) || strings.Contains(lower, `\u`)
+	}
+	if !secret {
+		return string(arg)
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(arg, &fields) != nil {
+		return "[REDACTED]"
+	}
+	for k := range fields {
+		for _, s := range secretKeys {
+			if strings.EqualFold(k, s) {
+				fields[k] = json.RawMessage(`"[REDACTED]"`)
+			}
+		}
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return "[REDACTED]"
+	}
+	return string(b)
+}
+
+// onInfo ignores INFO from a client, which must be JSON all the same.
+func (c *session) onInfo(f *codec.Frame) {
+	var v Info
+	if err := json.Unmarshal(f.Arg, &v); err != nil {
+		c.errorf("%v", err)
+		c.close(ProtocolViolation)
+	}
+}

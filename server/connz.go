@@ -1,0 +1,164 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"peregrine/account"
+	"peregrine/loop"
+)
+
+// ConnInfo is what a monitor shows of a connection.
+type ConnInfo struct {
+	ID                  uint64
+	Peer                netip.AddrPort
+	Loop                int
+	Opened              time.Time
+	LastActivity        time.Time
+	RTT                 time.Duration
+	Pending             int64
+	InMsgs, OutMsgs     int64
+	InBytes, OutBytes   int64
+	NumSubs             int
+	Subs                []string // subjects, at most closedSubsMax; only if asked for
+	Account             string
+	Name, Lang, Version string
+	Closed              time.Time // zero while open
+	Reason              string    // why it was closed
+}
+
+// closedSubsMax bounds the subjects kept of a closed connection.
+const closedSubsMax = 128
+
+// closedRecords remembers the connections that were closed last.
+type closedRecords struct {
+	mu    sync.Mutex // guards all
+	max   int
+	ring  []ConnInfo
+	next  int
+	total uint64
+}
+
+func (r *closedRecords) add(c ConnInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total++
+	if len(r.ring) < r.max {
+		r.ring = append(r.ring, c)
+		return
+	}
+	if r.max <= 0 {
+		return
+	}
+	r.ring[r.next] = c
+	r.next = (r.next + 1) % r.max
+}
+
+// list returns the records, oldest first.
+func (r *closedRecords) list() []ConnInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append(append(make([]ConnInfo, 0, len(r.ring)), r.ring[r.next:]...), r.ring[:r.next]...)
+}
+
+// remember records a closed session.
+func (s *Server) remember(c *session, reason Reason, subs []string) {
+	info := c.describe()
+	info.Closed, info.Reason = time.Now(), reason.String()
+	info.Subs, info.NumSubs = subs, len(subs)
+	s.closed.add(info)
+}
+
+// describe fills a ConnInfo. Owner only.
+func (c *session) describe() ConnInfo {
+	out, outBytes := c.c.Sent()
+	info := ConnInfo{
+		ID: c.c.ID(), Peer: c.peer, Loop: c.w.index, Opened: c.opened,
+		RTT: time.Duration(c.rtt.Load()), Pending: c.c.Pending(),
+		InMsgs: c.inMsgs.Load(), InBytes: c.inBytes.Load(), OutMsgs: out, OutBytes: outBytes,
+		NumSubs: len(c.subs), Account: c.acc.Name,
+	}
+	info.LastActivity = c.opened
+	if seen := c.lastSeen.Load(); seen > 0 {
+		info.LastActivity = time.Now().Add(-time.Duration(c.w.lp.Now() - seen))
+	}
+	if id := c.ident.Load(); id != nil {
+		info.Name, info.Lang, info.Version = id.name, id.lang, id.version
+	}
+	return info
+}
+
+// OpenConnections describes every open connection; with subs, also their
+// subjects. It asks each loop and waits for the answers; loops do not wait.
+func (s *Server) OpenConnections(subs bool) []ConnInfo {
+	s.mu.Lock()
+	running := s.running
+	s.mu.Unlock()
+	if !running {
+		return nil
+	}
+	answers := make(chan []ConnInfo, len(s.workers))
+	asked := 0
+	for _, w := range s.workers {
+		if w.lp.Post(func() { answers <- w.describeAll(subs) }) {
+			asked++
+		}
+	}
+	var all []ConnInfo
+	for range asked {
+		select {
+		case some := <-answers:
+			all = append(all, some...)
+		case <-s.done:
+			return all
+		}
+	}
+	return all
+}
+
+func (w *worker) describeAll(subs bool) []ConnInfo {
+	out := make([]ConnInfo, 0, w.count.Load())
+	w.each(func(c *session) {
+		info := c.describe()
+		if subs {
+			for _, sub := range c.subs {
+				info.Subs = append(info.Subs, sub.subject)
+			}
+		}
+		out = append(out, info)
+	})
+	return out
+}
+
+// ClosedConnections returns the connections closed last, oldest first.
+func (s *Server) ClosedConnections() []ConnInfo { return s.closed.list() }
+
+// Stats are the server's counters at one moment.
+type Stats struct {
+	Started          time.Time
+	Connections      int64
+	TotalConnections int64
+	Subscriptions    int64
+	SlowConsumers    int64
+	account.Totals
+	Loops          []loop.Stats
+	Chunks, Shared int64 // outbound buffers in use
+}
+
+// Stats reads the counters. It waits for nothing.
+func (s *Server) Stats() Stats {
+	st := Stats{
+		Started: s.started, Connections: s.connections.Load(), TotalConnections: s.totalConns.Load(),
+		Subscriptions: int64(s.global.Interest.Count()), SlowConsumers: s.slowConsumers.Load(),
+		Totals: account.Sum(s.counters),
+	}
+	s.mu.Lock()
+	group := s.group
+	s.mu.Unlock()
+	if group != nil {
+		st.Loops = group.Stats()
+	}
+	st.Chunks, st.Shared = loop.BuffersInUse()
+	return st
+}

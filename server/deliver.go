@@ -1,0 +1,182 @@
+package server
+
+import (
+	"peregrine/codec"
+	"peregrine/loop"
+	"peregrine/sublist"
+)
+
+const (
+	// shareMin is the payload from which several receivers share one copy.
+	shareMin = 4 << 10
+	// copyMax is the largest tail that is copied behind its head. What is
+	// longer, and in a Shared anyway, is queued by reference.
+	copyMax = 2 << 10
+	// headExtra covers verb, blanks, sizes and line ends of a head.
+	headExtra = 48
+)
+
+// message is a publish on its way to its receivers.
+type message struct {
+	*codec.Frame
+	from   *session
+	shared *loop.Shared // what Payload and Tail are in, or nil
+	own    bool         // shared was made here
+}
+
+// share copies the message once, so that its receivers can refer to it.
+func (m *message) share() {
+	src := m.Tail
+	if src == nil {
+		src = m.Payload
+	}
+	sh := loop.NewShared(len(src) + len(crlf))
+	b := sh.Bytes()
+	copy(b, src)
+	copy(b[len(src):], crlf)
+	if m.Tail != nil {
+		m.Tail = b[:len(src)]
+		m.Payload = b[len(src)-m.Size-len(crlf) : len(src)-len(crlf)]
+	} else {
+		m.Payload = b[:len(src)]
+	}
+	m.shared, m.own = sh, true
+}
+
+var crlf = []byte("\r\n")
+
+// deliver queues the message for one subscription. It reports whether the
+// message was taken.
+func (w *worker) deliver(m *message, sub *subscription) bool {
+	to := sub.sess
+	if to == m.from && !m.from.connect.Echo {
+		return false
+	}
+	last, ok := sub.admit()
+	if !ok {
+		return false
+	}
+	if last {
+		w.expire(sub)
+	}
+	size := len(m.Subject) + len(sub.sid) + headExtra
+	q := w.lp.Queue(to.c, size+len(m.Reply)+len(m.Payload))
+	if q == nil {
+		return false
+	}
+	q.Msgs++
+	headers := m.HeaderLen > 0 && to.headers.Load()
+	if tail := m.Tail; tail != nil && (m.HeaderLen <= 0 || headers) {
+		w.queueTail(q, m, sub.sid, tail, size)
+		q.Payload += int64(m.Size)
+		w.tally.outBytes += int64(m.Size)
+	} else {
+		n := w.queueWhole(q, m, sub.sid, headers)
+		q.Payload += int64(n)
+		w.tally.outBytes += int64(n)
+	}
+	w.tally.outMsgs++
+	if w.trace {
+		w.traceDelivery(m, sub, headers)
+	}
+	return true
+}
+
+// queueTail sends "<verb> <subject> <sid> " and what followed the subject in
+// the publish, as it stands.
+func (w *worker) queueTail(q *loop.Queue, m *message, sid string, tail []byte, size int) {
+	if m.shared != nil && len(tail) > copyMax {
+		b := w.lp.Reserve(q, size)
+		w.lp.Commit(q, appendPrefix(b, m, sid))
+		w.lp.AppendShared(q, m.shared, tail)
+		return
+	}
+	b := w.lp.Reserve(q, size+len(tail))
+	b = appendPrefix(b, m, sid)
+	w.lp.Commit(q, append(b, tail...))
+}
+
+func appendPrefix(b []byte, m *message, sid string) []byte {
+	if m.HeaderLen > 0 {
+		b = append(b, "HMSG "...)
+	} else {
+		b = append(b, "MSG "...)
+	}
+	b = append(b, m.Subject...)
+	b = append(b, ' ')
+	b = append(b, sid...)
+	return append(b, ' ')
+}
+
+// queueWhole builds the line from its parts: the publish was not written
+// canonically, or the receiver does not understand headers. It returns the
+// payload bytes sent.
+func (w *worker) queueWhole(q *loop.Queue, m *message, sid string, headers bool) int {
+	payload := m.Payload
+	if m.HeaderLen > 0 && !headers {
+		payload = payload[m.HeaderLen:]
+	}
+	size := len(m.Subject) + len(sid) + len(m.Reply) + len(m.HdrToken) + len(m.SizeToken) + headExtra
+	refer := m.shared != nil && len(payload) > copyMax
+	room := size
+	if !refer {
+		room += len(payload) + len(crlf)
+	}
+	b := w.lp.Reserve(q, room)
+	switch {
+	case headers:
+		b = codec.AppendHMsgHeadToken(b, m.Subject, []byte(sid), m.Reply, m.HdrToken, m.SizeToken)
+	case m.HeaderLen > 0:
+		b = codec.AppendMsgHead(b, m.Subject, []byte(sid), m.Reply, len(payload))
+	default:
+		b = codec.AppendMsgHeadToken(b, m.Subject, []byte(sid), m.Reply, m.SizeToken)
+	}
+	if refer {
+		w.lp.Commit(q, b)
+		w.lp.AppendShared(q, m.shared, payload)
+		w.lp.Append(q, crlf)
+	} else {
+		b = append(b, payload...)
+		w.lp.Commit(q, append(b, crlf...))
+	}
+	return len(payload)
+}
+
+// deliverGroup gives the message to one member of a queue group: from a random
+// one on, the first that takes it.
+func (w *worker) deliverGroup(m *message, g *sublist.Group[subscription]) bool {
+	n := len(g.Members)
+	if n == 0 {
+		return false
+	}
+	at := g.Pick(w.random())
+	for range n {
+		if w.deliver(m, g.Members[at]) {
+			return true
+		}
+		if at++; at == n {
+			at = 0
+		}
+	}
+	return false
+}
+
+// traceDelivery logs a message that went out.
+func (w *worker) traceDelivery(m *message, sub *subscription, headers bool) {
+	c := sub.sess
+	payload := m.Payload
+	var line []byte
+	switch {
+	case headers:
+		line = codec.AppendHMsgHeadToken(nil, m.Subject, []byte(sub.sid), m.Reply, m.HdrToken, m.SizeToken)
+	case m.HeaderLen > 0:
+		payload = payload[m.HeaderLen:]
+		line = codec.AppendMsgHead(nil, m.Subject, []byte(sub.sid), m.Reply, len(payload))
+	default:
+		line = codec.AppendMsgHeadToken(nil, m.Subject, []byte(sub.sid), m.Reply, m.SizeToken)
+	}
+	c.tracef("->> [%s]", line[:len(line)-len(crlf)])
+	if len(payload) > 0 {
+		c.tracef("->> MSG_PAYLOAD: [%q]", payload)
+	}
+}

@@ -1,0 +1,32 @@
+// Package server is where the folders meet: it turns connections into sessions
+// and messages into deliveries.
+//
+// # Words
+//
+// A session is one client's side of the protocol. A worker is what the server
+// keeps on one loop: its match cache, counters and sessions. A subscription is
+// a session's interest; any loop may deliver to it.
+//
+// # Ownership
+//
+// A session and its worker belong to one loop. What other loops read of a
+// session (its flags, its connection) is fixed or atomic; what they write of a
+// subscription (how many messages it has had) is atomic. Server-wide lists are
+// guarded by Server.mu, off the path of messages.
+//
+// # Path of a message
+//
+//	Data ─▶ Parser.Next ─▶ session.publish ─▶ Cache.Match ─▶ worker.deliver
+//	                                                          └▶ Loop.Queue of each receiver
+//
+// # Invariants
+//
+//	I1  A subscription gets at most its auto-unsubscribe maximum, whichever
+//	    loops deliver to it.
+//	I2  When a session ends, its subscriptions have left the interest.
+//	I3  A verb that fails half-way changes nothing.
+//
+// # Sources
+//
+// The client protocol as nats-server 2.15 speaks it.
+package server

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"bytes"
+
+	"peregrine/codec"
+	"peregrine/loop"
+	"peregrine/sublist"
+)
+
+// publish handles PUB and HPUB: who gets the message, and gets it.
+func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
+	w := c.w
+	w.tally.inMsgs++
+	w.tally.inBytes += int64(f.Size)
+	if w.trace {
+		c.tracePublish(f)
+	}
+	if c.connect.Pedantic && !sublist.IsValidLiteral(f.Subject) {
+		c.sendErr(errInvalidPublish)
+	}
+	if reservedSubject(f.Subject) {
+		c.sendErr(quoted("Permissions Violation for Publish to ", f.Subject))
+		c.errorf("Publish Violation - Subject %q", f.Subject)
+		return
+	}
+	if len(f.Reply) > 0 && reservedReply(f.Reply) {
+		c.sendErr(quoted("Permissions Violation for Publish with Reply of ", f.Reply))
+		c.errorf("Publish Violation - Reply %q", f.Reply)
+		return
+	}
+	if c.connect.Verbose {
+		c.ok()
+	}
+	r := w.cache.MatchInto(c.acc.Interest, f.Subject, &w.scratch)
+	m := message{Frame: f, from: c, shared: sh}
+	if sh == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
+		m.share()
+	}
+	reached := false
+	for _, sub := range r.Plain {
+		if w.deliver(&m, sub) {
+			reached = true
+		}
+	}
+	for i := range r.Groups {
+		if w.deliverGroup(&m, &r.Groups[i]) {
+			reached = true
+		}
+	}
+	if m.own {
+		m.shared.Release()
+	}
+	if !reached && len(f.Reply) > 0 && c.connect.NoResponders {
+		c.noResponders(f)
+	}
+}
+
+// Reserved names. Gateways map replies to _GR_.<6>.<6>.<subject>, older ones
+// to $GR.<4>.<subject>.
+var (
+	gatewayReply    = []byte("_GR_.")
+	oldGatewayReply = []byte("$GR.")
+	raftSubject     = []byte("$NRG.")
+	serviceReply    = []byte("_R_.")
+	ackReply        = []byte("$JS.ACK.")
+)
+
+const (
+	gatewayReplyLen    = len("_GR_.xxxxxx.xxxxxx.")
+	oldGatewayReplyLen = len("$GR.xxxx.")
+)
+
+// reservedSubject tells whether clients may not publish to subject.
+func reservedSubject(subject []byte) bool {
+	switch subject[0] {
+	case '_':
+		return len(subject) > gatewayReplyLen && bytes.HasPrefix(subject, gatewayReply)
+	case '$':
+		return bytes.HasPrefix(subject, raftSubject) ||
+			len(subject) > oldGatewayReplyLen && bytes.HasPrefix(subject, oldGatewayReply)
+	}
+	return false
+}
+
+// reservedReply tells whether clients may not ask for replies to reply.
+func reservedReply(reply []byte) bool {
+	switch reply[0] {
+	case '_':
+		return len(reply) > len(serviceReply) && bytes.HasPrefix(reply, serviceReply) ||
+			len(reply) > gatewayReplyLen && bytes.HasPrefix(reply, gatewayReply)
+	case '$':
+		return len(reply) > len(ackReply) && bytes.HasPrefix(reply, ackReply) ||
+			len(reply) > oldGatewayReplyLen && bytes.HasPrefix(reply, oldGatewayReply)
+	}
+	return false
+}
+
+// noResponders tells the publisher that nobody was there to answer, if it
+// listens for the reply itself.
+func (c *session) noResponders(f *codec.Frame) {
+	r := c.w.cache.Match(c.acc.Interest, f.Reply)
+	for _, sub := range r.Plain {
+		if sub.sess != c {
+			continue
+		}
+		last, ok := sub.admit()
+		if !ok {
+			continue
+		}
+		c.send(codec.AppendNoRespondersMsg(nil, f.Reply, []byte(sub.sid), f.Subject))
+		if last {
+			c.w.expire(sub)
+		}
+		return
+	}
+}
+
+// tracePublish logs a message that came in.
+func (c *session) tracePublish(f *codec.Frame) {
+	c.traceIn(f.Op.String(), f.Arg)
+	if len(f.Payload) > 0 {
+		c.tracef("<<- MSG_PAYLOAD: [%q]", f.Payload)
+	}
+}

@@ -1,0 +1,270 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"peregrine/account"
+	"peregrine/codec"
+	"peregrine/loop"
+)
+
+// session is one client's side of the protocol.
+type session struct {
+	// Fixed at open.
+	w      *worker
+	c      *loop.Conn
+	peer   netip.AddrPort
+	opened time.Time
+
+	// Read by other loops.
+	headers  atomic.Bool // the client understands headers
+	inMsgs   atomic.Int64
+	inBytes  atomic.Int64
+	numSubs  atomic.Int64
+	lastSeen atomic.Int64 // loop time of the last verb but PONG
+	rtt      atomic.Int64
+	ident    atomic.Pointer[identity]
+
+	// Owned by the loop.
+	acc     *account.Account[subscription]
+	parser  codec.Parser
+	subs    map[string]*subscription
+	connect connectOptions
+	stage   stage
+	pinging pinging
+	err     error // the reason of a close under way
+	prev    *session
+	next    *session
+}
+
+// identity is what CONNECT tells about a client, for logs and monitors.
+type identity struct {
+	name, lang, version string
+	label               string // suffix of the log prefix
+}
+
+// stage is how far the start-up of a session has come.
+type stage struct {
+	connected bool // CONNECT was accepted
+	ponged    bool // a PING was answered since
+	closing   bool
+}
+
+// open starts a session on the worker's loop; it becomes the handler.
+func (w *worker) open(c *loop.Conn, peer netip.AddrPort, full bool) loop.Handler {
+	s := &session{w: w, c: c, peer: peer, opened: time.Now(), acc: w.srv.global}
+	o := &w.srv.opts
+	s.parser = codec.Parser{MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, Side: codec.ServerSide}
+	s.connect = defaultConnect
+	c.SetLimits(w.srv.clientLimits)
+	w.link(s)
+	s.debugf("Client connection created")
+	s.sendInfo(w.srv.infoFor(s))
+	if full {
+		s.sendErr(errMaxConnections)
+		s.errorf("%s", errMaxConnections)
+		s.close(MaxConnectionsExceeded)
+		return s
+	}
+	s.startPing()
+	return s
+}
+
+// Data implements loop.Handler.
+func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need int) {
+	w := c.w
+	f := &w.frame
+	for consumed < len(b) {
+		n, err := c.parser.Next(b[consumed:], f)
+		if err != nil {
+			c.refuse(err)
+			break
+		}
+		if n == 0 {
+			need = c.parser.Need()
+			break
+		}
+		consumed += n
+		c.handle(f, sh)
+		if c.stage.closing {
+			break
+		}
+	}
+	w.publishTally(c)
+	if c.stage.closing {
+		return len(b), 0
+	}
+	return consumed, need
+}
+
+// handle carries out one frame.
+func (c *session) handle(f *codec.Frame, sh *loop.Shared) {
+	switch f.Op {
+	case codec.OpPub, codec.OpHPub:
+		c.publish(f, sh)
+		return
+	case codec.OpPing:
+		c.onPing()
+	case codec.OpPong:
+		c.onPong()
+		return
+	case codec.OpSub:
+		c.subscribe(f)
+	case codec.OpUnsub:
+		c.unsubscribe(f)
+	case codec.OpConnect:
+		c.onConnect(f)
+	case codec.OpInfo:
+		c.onInfo(f)
+	case codec.OpErr:
+		c.errorf("Client Error %s", f.Arg)
+		c.close(ParseError)
+	}
+	c.lastSeen.Store(c.w.lp.Now())
+}
+
+// refuse ends the session over input outside the protocol.
+func (c *session) refuse(err error) {
+	var e *codec.Error
+	if !errors.As(err, &e) {
+		c.errorf("%v", err)
+		c.close(ProtocolViolation)
+		return
+	}
+	if text := e.Kind.Reply(); text != "" {
+		c.sendErr(text)
+	}
+	if e.Kind == codec.UnknownOperation {
+		c.errorf("Client %s", e.Error())
+	} else {
+		c.errorf("%s", e.Error())
+	}
+	switch e.Kind {
+	case codec.ControlLine:
+		c.close(MaxControlLineExceeded)
+	case codec.PayloadTooBig:
+		c.close(MaxPayloadExceeded)
+	default:
+		c.close(ProtocolViolation)
+	}
+}
+
+// close ends the session after what is queued has been written.
+func (c *session) close(r Reason) {
+	if c.stage.closing {
+		return
+	}
+	c.stage.closing = true
+	c.c.Close(r)
+}
+
+// Closed implements loop.Handler.
+func (c *session) Closed(_ *loop.Conn, err error) {
+	c.stage.closing = true
+	w := c.w
+	r := reasonOf(err, false)
+	w.lp.Cancel(&c.pinging.timer)
+	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {
+		w.srv.slowConsumers.Add(1)
+		c.slowConsumerNotice(r)
+	}
+	c.debugf("Client connection closed: %s", r)
+	left := c.subjects()
+	c.dropAllSubs()
+	w.unlink(c)
+	w.srv.remember(c, r, left)
+}
+
+func (c *session) slowConsumerNotice(r Reason) {
+	o := &c.w.srv.opts
+	if r == SlowConsumerPendingBytes {
+		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", o.MaxPending)
+		return
+	}
+	chunks, bytes := c.c.Backlog()
+	c.noticef("Slow Consumer Detected: WriteDeadline of %v exceeded with %d chunks of %d total bytes.",
+		o.WriteDeadline, chunks, bytes)
+}
+
+// subjects lists the subscriptions, for the record of a closed connection.
+func (c *session) subjects() []string {
+	out := make([]string, 0, min(len(c.subs), closedSubsMax))
+	for _, sub := range c.subs {
+		if len(out) == closedSubsMax {
+			break
+		}
+		out = append(out, sub.subject)
+	}
+	return out
+}
+
+// send queues protocol bytes for the client.
+func (c *session) send(b []byte) {
+	if q := c.w.lp.Queue(c.c, len(b)); q != nil {
+		c.w.lp.Append(q, b)
+	}
+}
+
+func (c *session) sendErr(text string) {
+	if c.w.trace {
+		c.tracef("->> [-ERR %s]", text)
+	}
+	c.send(codec.AppendErr(nil, text))
+}
+
+var okLine = []byte("+OK\r\n")
+
+// ok answers a verb if the client wants that.
+func (c *session) ok() {
+	if c.connect.Verbose {
+		if c.w.trace {
+			c.tracef("->> [OK]")
+		}
+		c.send(okLine)
+	}
+}
+
+// quoted appends b to text as Go quotes it.
+func quoted(text string, b []byte) string { return text + strconv.Quote(string(b)) }
+
+// prefix begins each log line about this client. Any goroutine.
+func (c *session) prefix() string {
+	var b strings.Builder
+	b.WriteString(c.peer.String())
+	b.WriteString(" - cid:")
+	b.WriteString(strconv.FormatUint(c.c.ID(), 10))
+	if id := c.ident.Load(); id != nil {
+		b.WriteString(id.label)
+	}
+	return b.String()
+}
+
+func (c *session) errorf(format string, args ...any) {
+	c.w.srv.log.Errorf("%s - "+format, prepend(c.prefix(), args)...)
+}
+
+func (c *session) noticef(format string, args ...any) {
+	c.w.srv.log.Noticef("%s - "+format, prepend(c.prefix(), args)...)
+}
+
+func (c *session) debugf(format string, args ...any) {
+	if c.w.debug {
+		c.w.srv.log.Debugf("%s - "+format, prepend(c.prefix(), args)...)
+	}
+}
+
+// tracef is called only when w.trace is set.
+func (c *session) tracef(format string, args ...any) {
+	c.w.srv.log.Tracef("%s - "+format, prepend(c.prefix(), args)...)
+}
+
+func (c *session) traceIn(verb string, arg []byte) { c.tracef("<<- [%s %s]", verb, arg) }
+
+func prepend(first any, rest []any) []any {
+	return append(append(make([]any, 0, len(rest)+1), first), rest...)
+}

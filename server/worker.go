@@ -1,0 +1,74 @@
+package server
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"peregrine/account"
+	"peregrine/codec"
+	"peregrine/loop"
+	"peregrine/sublist"
+)
+
+// worker is what the server keeps on one loop.
+type worker struct {
+	srv      *Server
+	lp       *loop.Loop
+	index    int
+	counters *account.Counters
+
+	// Owned by the loop.
+	cache    *sublist.Cache[subscription]
+	scratch  sublist.Result[subscription]
+	frame    codec.Frame
+	tally    tally
+	rng      *rand.PCG
+	debug    bool
+	trace    bool
+	sessions *session // a list
+	count    atomic.Int64
+}
+
+func newWorker(s *Server, lp *loop.Loop) *worker {
+	return &worker{
+		srv: s, lp: lp, index: lp.Index(), counters: &s.counters[lp.Index()],
+		cache: sublist.NewCache[subscription](sublist.CacheOptions{}),
+		rng:   rand.NewPCG(rand.Uint64(), rand.Uint64()),
+		debug: s.opts.Debug, trace: s.opts.Trace,
+	}
+}
+
+// random returns 64 random bits; queue groups and timers need no better ones.
+func (w *worker) random() uint64 { return w.rng.Uint64() }
+
+func (w *worker) link(c *session) {
+	c.next = w.sessions
+	if c.next != nil {
+		c.next.prev = c
+	}
+	w.sessions = c
+	w.count.Add(1)
+}
+
+func (w *worker) unlink(c *session) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		w.sessions = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	w.count.Add(-1)
+	w.srv.connections.Add(-1)
+}
+
+// each calls f for every session of the loop. f may close it.
+func (w *worker) each(f func(c *session)) {
+	for c := w.sessions; c != nil; {
+		next := c.next
+		f(c)
+		c = next
+	}
+}

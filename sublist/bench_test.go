@@ -1,0 +1,222 @@
+package sublist
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+)
+
+// mixedPatterns makes n subscription subjects over four levels, about two thirds
+// of them with wildcards, and as many published subjects to go with them.
+func mixedPatterns(n int) (patterns []string, subjects [][]byte) {
+	r := rand.New(rand.NewPCG(7, 7))
+	token := func(k int) string { return fmt.Sprintf("t%d", r.IntN(k)) }
+	for i := range n {
+		a, b, c, d := token(100), token(100), token(100), token(1000)
+		switch i % 6 {
+		case 0, 1:
+			patterns = append(patterns, a+"."+b+"."+c+"."+d)
+		case 2:
+			patterns = append(patterns, a+"."+b+".*."+d)
+		case 3:
+			patterns = append(patterns, a+".*."+c+"."+d)
+		case 4:
+			patterns = append(patterns, a+"."+b+"."+c+".>")
+		case 5:
+			patterns = append(patterns, fmt.Sprintf("_INBOX.%022d.*", i))
+		}
+		subjects = append(subjects, []byte(token(100)+"."+token(100)+"."+token(100)+"."+token(1000)))
+	}
+	return patterns, subjects
+}
+
+func fill(tb testing.TB, l *List[sub], patterns []string) []*sub {
+	subs := make([]*sub, len(patterns))
+	for i, p := range patterns {
+		subs[i] = &sub{id: i, subject: p, loop: i % 4}
+		if err := subs[i].insertInto(l); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return subs
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, n := range []int{1e3, 1e5} {
+		patterns, subjects := mixedPatterns(n)
+		l := New[sub](Options{})
+		fill(b, l, patterns)
+		b.Run(fmt.Sprintf("cold/subs=%d", n), func(b *testing.B) {
+			var r Result[sub]
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				l.Match(subjects[i%len(subjects)], &r)
+			}
+		})
+		b.Run(fmt.Sprintf("missing/subs=%d", n), func(b *testing.B) {
+			c := NewCache[sub](CacheOptions{Entries: 256})
+			var r Result[sub]
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				c.MatchInto(l, subjects[i%len(subjects)], &r)
+			}
+		})
+		b.Run(fmt.Sprintf("warm/subs=%d", n), func(b *testing.B) {
+			c := NewCache[sub](CacheOptions{})
+			k := min(n, 4096)
+			for range 2 {
+				for i := range k {
+					c.Match(l, subjects[i])
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				c.Match(l, subjects[i&(k-1)])
+			}
+		})
+	}
+}
+
+// BenchmarkHit is one steady subject.
+func BenchmarkHit(b *testing.B) {
+	for _, subject := range []string{"orders.new", "orders.eu.created.1", "none.here"} {
+		b.Run(subject, func(b *testing.B) {
+			l := New[sub](Options{})
+			fill(b, l, []string{"orders.new", "orders.eu.*.1", "other.>"})
+			c := NewCache[sub](CacheOptions{})
+			s := []byte(subject)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.Match(l, s)
+			}
+		})
+	}
+}
+
+// BenchmarkReply is a request's reply: a subject seen once, under an inbox that
+// one connection listens on, among many.
+func BenchmarkReply(b *testing.B) {
+	l := New[sub](Options{})
+	var patterns []string
+	for i := range 10_000 {
+		patterns = append(patterns, fmt.Sprintf("_INBOX.%022d.*", i))
+	}
+	fill(b, l, patterns)
+	c := NewCache[sub](CacheOptions{})
+	var r Result[sub]
+	s := []byte(fmt.Sprintf("_INBOX.%022d.%08d", 77, 0))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for k, x := 0, i; k < 8; k++ {
+			s[len(s)-1-k] = byte('0' + x%10)
+			x /= 10
+		}
+		if len(c.MatchInto(l, s, &r).Plain) != 1 {
+			b.Fatal("no match")
+		}
+	}
+}
+
+func BenchmarkInsertRemove(b *testing.B) {
+	for _, n := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("unique/subs=%d", n), func(b *testing.B) {
+			l := New[sub](Options{})
+			patterns, _ := mixedPatterns(n)
+			fill(b, l, patterns)
+			s := &sub{subject: "some.inbox.subject"}
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = s.insertInto(l)
+				l.Remove(s.subject, "", s)
+			}
+		})
+		b.Run(fmt.Sprintf("inbox/subs=%d", n), func(b *testing.B) {
+			l := New[sub](Options{})
+			patterns, _ := mixedPatterns(n)
+			fill(b, l, patterns)
+			s := &sub{subject: "_INBOX.abcdefghijklmnopqrstuv.*"}
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = s.insertInto(l)
+				l.Remove(s.subject, "", s)
+			}
+		})
+		b.Run(fmt.Sprintf("same/subs=%d", n), func(b *testing.B) {
+			l := New[sub](Options{})
+			for range n {
+				_ = (&sub{subject: "all"}).insertInto(l)
+			}
+			s := &sub{subject: "all"}
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = s.insertInto(l)
+				l.Remove(s.subject, "", s)
+			}
+		})
+	}
+}
+
+// BenchmarkChurn is a steady subject beside inboxes that come and go: each round
+// one inbox pattern and one literal are subscribed to and left, and the steady
+// subject is matched ten times.
+func BenchmarkChurn(b *testing.B) {
+	l := New[sub](Options{})
+	fill(b, l, []string{"orders.new", "orders.*"})
+	c := NewCache[sub](CacheOptions{})
+	subject := []byte("orders.new")
+	in := make([]*sub, 4096)
+	for i := range in {
+		in[i] = &sub{subject: fmt.Sprintf("_INBOX.%d.*", i)}
+		if i%2 == 0 {
+			in[i].subject = fmt.Sprintf("_INBOX.%d.x", i)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		s := in[i&4095]
+		_ = s.insertInto(l)
+		for range 10 {
+			c.Match(l, subject)
+		}
+		l.Remove(s.subject, "", s)
+	}
+	b.ReportMetric(float64(c.matches-c.hits)/float64(c.matches), "misses/match")
+}
+
+// BenchmarkMemory reports bytes per subscription beyond the caller's own: the
+// subject string and the subscriber.
+func BenchmarkMemory(b *testing.B) {
+	kinds := map[string]func(int) string{
+		"literal":  func(i int) string { return fmt.Sprintf("orders.%d.created", i) },
+		"inbox":    func(i int) string { return fmt.Sprintf("_INBOX.%022d.*", i) },
+		"wildcard": func(i int) string { return fmt.Sprintf("orders.*.item.%d", i) },
+		"same":     func(int) string { return "orders.created" },
+	}
+	for name, subject := range kinds {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				const n = 100_000
+				subs := make([]*sub, n)
+				for i := range subs {
+					subs[i] = &sub{subject: subject(i), loop: i % 2}
+				}
+				before := heap()
+				l := New[sub](Options{})
+				for _, s := range subs {
+					_ = s.insertInto(l)
+				}
+				b.ReportMetric(float64(heap()-before)/n, "B/sub")
+				runtime.KeepAlive(l)
+				runtime.KeepAlive(subs)
+			}
+		})
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
