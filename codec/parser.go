@@ -83,7 +83,8 @@ func (p *Parser) Next(b []byte, f *Frame) (n int, err error) {
 }
 
 // Need returns the length in bytes of a frame whose line is whole and whose
-// payload is not (line, payload and CRLF), and 0 in any other case.
+// payload is not (line, payload and CRLF), and 0 in any other case. It is the
+// peer's word: without MaxPayload, up to 1 GB.
 func (p *Parser) Need() int {
 	if p.phase != phasePayload {
 		return 0

@@ -269,4 +269,12 @@ func TestSkipping(t *testing.T) {
 	if n != 9 || err != nil || p.Skipping() || string(f.Subject) != "a" || string(f.Tail) != "1\r\nx\r\n" {
 		t.Fatalf("%d %v %v %+v", n, err, p.Skipping(), f)
 	}
+
+	// What comes first after a skip counts like anything else.
+	if n, err := p.Next(append([]byte("PING"), blanks...), &f); n != 2004 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := p.Next([]byte("\nPONG\r\n"), &f); n != 1 || err != nil || f.Op != OpPing {
+		t.Fatal(n, err, f.Op)
+	}
 }

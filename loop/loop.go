@@ -9,7 +9,7 @@ import (
 const (
 	// readBufferSize bounds one read, and so what one connection may cause in
 	// a turn.
-	readBufferSize = 64 << 10
+	readBufferSize = 128 << 10
 	// partialMin is how much of a cut frame can at least be kept in front of
 	// the next read; Config.PartialMax raises it.
 	partialMin = 16 << 10

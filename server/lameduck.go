@@ -24,9 +24,6 @@ func (s *Server) LameDuck() {
 		s.Shutdown()
 		return
 	}
-	info := *s.info.Load()
-	info.LameDuck = true
-	s.info.Store(&info)
 	for _, w := range s.workers {
 		w.lp.Post(func() { w.each((*session).sendLameDuck) })
 	}
@@ -46,7 +43,9 @@ func (s *Server) InLameDuck() bool {
 
 func (c *session) sendLameDuck() {
 	if c.connect.Protocol >= 1 && c.stage.ponged && !c.stage.closing {
-		c.sendInfo(c.w.srv.infoFor(c))
+		info := c.w.srv.infoFor(c)
+		info.LameDuck = true
+		c.sendInfo(info)
 	}
 }
 

@@ -56,8 +56,8 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	}
 }
 
-// Reserved names. Gateways map replies to _GR_.<6>.<6>.<subject>, older ones
-// to $GR.<4>.<subject>.
+// Reserved prefixes: replies as gateways map them, now and formerly, raft
+// groups, replies of imported services, acknowledgements of JetStream.
 var (
 	gatewayReply    = []byte("_GR_.")
 	oldGatewayReply = []byte("$GR.")
@@ -66,19 +66,16 @@ var (
 	ackReply        = []byte("$JS.ACK.")
 )
 
-const (
-	gatewayReplyLen    = len("_GR_.xxxxxx.xxxxxx.")
-	oldGatewayReplyLen = len("$GR.xxxx.")
-)
+// longer tells whether s begins with prefix and goes on behind it.
+func longer(s, prefix []byte) bool { return len(s) > len(prefix) && bytes.HasPrefix(s, prefix) }
 
 // reservedSubject tells whether clients may not publish to subject.
 func reservedSubject(subject []byte) bool {
 	switch subject[0] {
 	case '_':
-		return len(subject) > gatewayReplyLen && bytes.HasPrefix(subject, gatewayReply)
+		return longer(subject, gatewayReply)
 	case '$':
-		return bytes.HasPrefix(subject, raftSubject) ||
-			len(subject) > oldGatewayReplyLen && bytes.HasPrefix(subject, oldGatewayReply)
+		return bytes.HasPrefix(subject, raftSubject) || longer(subject, oldGatewayReply)
 	}
 	return false
 }
@@ -87,11 +84,9 @@ func reservedSubject(subject []byte) bool {
 func reservedReply(reply []byte) bool {
 	switch reply[0] {
 	case '_':
-		return len(reply) > len(serviceReply) && bytes.HasPrefix(reply, serviceReply) ||
-			len(reply) > gatewayReplyLen && bytes.HasPrefix(reply, gatewayReply)
+		return bytes.HasPrefix(reply, serviceReply) || longer(reply, gatewayReply)
 	case '$':
-		return len(reply) > len(ackReply) && bytes.HasPrefix(reply, ackReply) ||
-			len(reply) > oldGatewayReplyLen && bytes.HasPrefix(reply, oldGatewayReply)
+		return longer(reply, ackReply) || longer(reply, oldGatewayReply)
 	}
 	return false
 }
@@ -104,14 +99,8 @@ func (c *session) noResponders(f *codec.Frame) {
 		if sub.sess != c {
 			continue
 		}
-		last, ok := sub.admit()
-		if !ok {
-			continue
-		}
+		// It does not count for auto-unsubscribe, as in the reference.
 		c.send(codec.AppendNoRespondersMsg(nil, f.Reply, []byte(sub.sid), f.Subject))
-		if last {
-			c.w.expire(sub)
-		}
 		return
 	}
 }

@@ -136,6 +136,9 @@ func (c *session) refuse(err error) {
 		c.close(ProtocolViolation)
 		return
 	}
+	if c.w.trace && len(e.Arg) > 0 {
+		c.traceIn(e.Op.String(), e.Arg)
+	}
 	if text := e.Kind.Reply(); text != "" {
 		c.sendErr(text)
 	}

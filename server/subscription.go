@@ -99,18 +99,19 @@ func (c *session) unsubscribe(f *codec.Frame) {
 	if c.w.trace {
 		c.traceIn("UNSUB", f.Arg)
 	}
-	if sub := c.subs[string(f.SID)]; sub != nil {
-		if f.HasMax && f.Max > 0 && f.Max > sub.delivered.Load() {
-			sub.max.Store(f.Max)
-			// A delivery on another loop may have passed it meanwhile.
-			if sub.delivered.Load() >= f.Max {
-				c.dropSub(sub)
-			}
-		} else {
-			c.dropSub(sub)
+	c.ok()
+	sub := c.subs[string(f.SID)]
+	if sub == nil {
+		return
+	}
+	if f.HasMax && f.Max > 0 && f.Max > sub.delivered.Load() {
+		sub.max.Store(f.Max)
+		// A delivery on another loop may have passed it meanwhile.
+		if sub.delivered.Load() < f.Max {
+			return
 		}
 	}
-	c.ok()
+	c.dropSub(sub)
 }
 
 // dropSub ends a subscription of this loop's session.

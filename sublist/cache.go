@@ -6,7 +6,7 @@ const (
 	defaultPointers = 1 << 19 // pointers in results of the cache's own
 	firstEntries    = 256     // a cache starts with these and doubles
 	ways            = 4       // places a subject may be at
-	inlineKey       = 48      // bytes of subject kept in a line
+	inlineKey       = 64      // bytes of subject kept in a line
 	longestKey      = 512     // longer subjects are not remembered
 )
 
@@ -41,7 +41,8 @@ type Cache[T any] struct {
 	merger merger[T]
 }
 
-// line is one remembered subject and what its result was derived from.
+// line is one remembered subject and what its result was derived from. What a hit
+// looks at comes first and fills two cache lines.
 type line[T any] struct {
 	list *List[T] // nil for an unused line
 	res  *Result[T]
@@ -50,22 +51,26 @@ type line[T any] struct {
 	// entry, the shard's births by then.
 	lit    *entry[T]
 	set    *set[T]
-	wide   *wide[T] // set's, whose version was wideAt
-	wideAt uint64
 	births uint64
 
-	// The wildcard part: the list's total by then, and the finer counters that
-	// decide when the total has moved on.
+	// wildGen is the list's total of wildcard changes by then.
 	wildGen uint64
+
+	size int32 // bytes of subject
+	warm bool  // hit since it was last passed over for eviction
+	wild bool  // the list had wildcards by then
+	key  [inlineKey]byte
+
+	// The set's wide part, if any, and its version by then.
+	wide   *wide[T]
+	wideAt uint64
+
+	// The finer counters that decide when the total has moved on.
 	rootGen uint64
 	stamps  [prefixTokens]uint64
 	gens    [prefixTokens]uint16
-	wild    bool // the list had wildcards by then
 
-	warm bool // hit since it was last passed over for eviction
 	cost int32
-	size int32 // bytes of subject
-	key  [inlineKey]byte
 	long []byte // the subject, when it does not fit into key
 }
 

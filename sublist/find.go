@@ -92,12 +92,7 @@ func (f *finder[T]) walk(s *wildShard[T], n *node[T], subject string, at int) {
 			} else if star := n.star.Load(); star != nil {
 				f.todo = append(f.todo, branch[T]{star, end + 1})
 			}
-			if n.kids.Load() == 0 {
-				n = nil
-				break
-			}
-			token := subject[at:end]
-			n = s.child(n, token, childHash(n.hash, hashOf(token)))
+			n = s.step(n, subject[at:end])
 			at = end + 1
 		}
 		if n != nil {
@@ -110,4 +105,17 @@ func (f *finder[T]) walk(s *wildShard[T], n *node[T], subject string, at int) {
 		n, at = f.todo[last].node, f.todo[last].at
 		f.todo = f.todo[:last]
 	}
+}
+
+// step returns the node that a literal token leads to from n, or nil.
+func (s *wildShard[T]) step(n *node[T], token string) *node[T] {
+	hints := n.hints.Load()
+	if hints == 0 {
+		return nil
+	}
+	hash := childHash(n.id, hashOf(token))
+	if hints&hint(hash) == 0 {
+		return nil
+	}
+	return s.child(n, token, hash)
 }

@@ -17,6 +17,14 @@ type lane[E any] struct {
 
 const minPlaces = 16
 
+// all returns the places to scan; empty ones hold nil.
+func (l *lane[E]) all() []atomic.Pointer[E] {
+	if p := l.places.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // add stores e and returns its place.
 func (l *lane[E]) add(e *E) uint32 {
 	l.live.Add(1)
@@ -26,10 +34,7 @@ func (l *lane[E]) add(e *E) uint32 {
 		(*l.places.Load())[at].Store(e)
 		return at
 	}
-	var places []atomic.Pointer[E]
-	if p := l.places.Load(); p != nil {
-		places = *p
-	}
+	places := l.all()
 	at := l.next
 	l.next++
 	if int(at) == len(places) {
@@ -78,11 +83,7 @@ func (l *lane[E]) pack(moved func(e *E, at uint32)) {
 // each calls f for every value until f returns false, and reports whether all
 // were visited.
 func (l *lane[E]) each(f func(*E) bool) bool {
-	p := l.places.Load()
-	if p == nil {
-		return true
-	}
-	places := *p
+	places := l.all()
 	for i := range places {
 		if e := places[i].Load(); e != nil && !f(e) {
 			return false

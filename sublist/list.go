@@ -36,6 +36,23 @@ type List[T any] struct {
 	_       [64]byte
 
 	wildInit sync.Mutex // held while wild is made
+	matchers sync.Pool  // of *matcher[T], for matches without a cache
+}
+
+// matcher is the scratch of one match.
+type matcher[T any] struct {
+	finder finder[T]
+	merger merger[T]
+}
+
+// matcher returns a scratch, to be put back into matchers.
+func (l *List[T]) matcher() *matcher[T] {
+	if m, ok := l.matchers.Get().(*matcher[T]); ok {
+		return m
+	}
+	m := new(matcher[T])
+	m.finder.init()
+	return m
 }
 
 var salts atomic.Uint64
@@ -142,11 +159,11 @@ func (l *List[T]) RemoveBatch(subs []Subscription[T]) int {
 // the caller's scratch: its slices are reused, so it must not hold a Result that
 // came from a Cache. No cache is used or kept.
 func (l *List[T]) Match(subject []byte, r *Result[T]) {
-	var f finder[T]
-	f.init()
-	f.find(l, view(subject))
-	var m merger[T]
-	m.build(r, f.sets)
+	m := l.matcher()
+	m.finder.find(l, view(subject))
+	m.merger.build(r, m.finder.sets)
+	m.finder.release()
+	l.matchers.Put(m)
 }
 
 // HasInterest reports whether anybody receives messages on subject.
@@ -158,13 +175,14 @@ func (l *List[T]) HasInterest(subject []byte) bool {
 // NumInterest counts the plain subscriptions and the queue members that match
 // subject.
 func (l *List[T]) NumInterest(subject []byte) (plain, queue int) {
-	var f finder[T]
-	f.init()
-	f.find(l, view(subject))
-	for _, s := range f.sets {
+	m := l.matcher()
+	m.finder.find(l, view(subject))
+	for _, s := range m.finder.sets {
 		p, q := s.counts()
 		plain, queue = plain+p, queue+q
 	}
+	m.finder.release()
+	l.matchers.Put(m)
 	return plain, queue
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // literals is one shard of the subjects without wildcards. Readers use table and
-// births; mu guards everything else.
+// births; mu guards everything else. It is one cache line long.
 type literals[T any] struct {
 	table table[entry[T]]
 	// births counts new entries, after each is in the table: a cache that found
@@ -16,7 +16,6 @@ type literals[T any] struct {
 	mu      sync.Mutex
 	tally   tally
 	watches map[interestKey][]*Watch
-	_       [40]byte // shards keep off each other's cache lines
 }
 
 // tally counts subscriptions. Written under a shard's lock, read by anyone.

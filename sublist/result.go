@@ -26,16 +26,16 @@ type Group[T any] struct {
 	Name    string
 	Members []*T
 	// Weights runs beside Members: how many subscribers a member stands for.
-	// It is nil when every member stands for one.
+	// It is empty when every member stands for one.
 	Weights []int32
-	total   uint64 // sum of Weights, 0 when Weights is nil
+	total   uint64 // sum of Weights
 }
 
 // Pick turns a uniformly random number into the index of the member to try
 // first, members weighted by how many they stand for. The others are tried in
 // order from there, with wrap-around.
 func (g *Group[T]) Pick(random uint64) int {
-	if g.Weights == nil {
+	if len(g.Weights) == 0 {
 		return int(random % uint64(len(g.Members)))
 	}
 	n := random % g.total
@@ -50,25 +50,22 @@ func (g *Group[T]) Pick(random uint64) int {
 
 // add appends a member of the given weight, which is at least 1.
 func (g *Group[T]) add(m *T, weight int32) {
-	if weight != 1 && g.Weights == nil {
+	if weight != 1 && len(g.Weights) == 0 {
 		for range g.Members {
 			g.Weights = append(g.Weights, 1)
 		}
 		g.total = uint64(len(g.Members))
-		if g.Weights == nil {
-			g.Weights = make([]int32, 0, 1)
-		}
 	}
-	g.Members = append(g.Members, m)
-	if g.Weights != nil {
+	if weight != 1 || len(g.Weights) > 0 {
 		g.Weights = append(g.Weights, weight)
 		g.total += uint64(weight)
 	}
+	g.Members = append(g.Members, m)
 }
 
 // weight returns how many subscribers member i stands for.
 func (g *Group[T]) weight(i int) int32 {
-	if g.Weights == nil {
+	if len(g.Weights) == 0 {
 		return 1
 	}
 	return g.Weights[i]
@@ -102,7 +99,7 @@ func (r *Result[T]) group(name string, index map[string]int) *Group[T] {
 	}
 	r.Groups = r.Groups[:n+1]
 	g := &r.Groups[n]
-	g.Name, g.Members, g.Weights, g.total = name, g.Members[:0], nil, 0
+	g.Name, g.Members, g.Weights, g.total = name, g.Members[:0], g.Weights[:0], 0
 	return g
 }
 

@@ -264,10 +264,7 @@ func (s *set[T]) withoutQueue(m member[T]) (*set[T], change) {
 // appendPlain gathers the plain members into m.
 func (s *set[T]) appendPlain(m *merger[T]) {
 	if w := s.wide(); w != nil {
-		w.eachPlain(func(ref *T, loop uint16) bool {
-			m.add(ref, loop)
-			return true
-		})
+		w.appendPlain(m)
 		return
 	}
 	for i, ref := range s.Plain {

@@ -14,9 +14,9 @@ var seed = maphash.MakeSeed()
 // hashes apart from the marks a cell may hold instead.
 func hashOf(s string) uint64 { return maphash.String(seed, s) | 1<<63 }
 
-// childHash hashes a token below a parent whose own hash is parent.
-func childHash(parent, token uint64) uint64 {
-	hi, lo := bits.Mul64(parent^bits.RotateLeft64(token, 29), 0x9e3779b97f4a7c15)
+// childHash hashes a token, itself hashed, below the node with that id.
+func childHash(id uint32, token uint64) uint64 {
+	hi, lo := bits.Mul64(token^uint64(id)<<32, 0x9e3779b97f4a7c15)
 	return hi ^ lo | 1<<63
 }
 

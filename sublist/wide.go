@@ -97,10 +97,7 @@ func (w *wide[T]) add(m member[T]) change {
 
 // laneOf returns the lane of a loop, making it when it is the loop's first.
 func (w *wide[T]) laneOf(loop uint16) *plainLane[T] {
-	var lanes []*plainLane[T]
-	if p := w.plain.Load(); p != nil {
-		lanes = *p
-	}
+	lanes := w.lanes()
 	at, ok := slices.BinarySearchFunc(lanes, loop, func(l *plainLane[T], loop uint16) int {
 		return int(l.loop) - int(loop)
 	})
@@ -185,12 +182,16 @@ func (w *wide[T]) total() int {
 	return n
 }
 
-func (w *wide[T]) eachPlain(f func(ref *T, loop uint16) bool) bool {
-	p := w.plain.Load()
-	if p == nil {
-		return true
+// lanes returns the plain lanes, loops ascending.
+func (w *wide[T]) lanes() []*plainLane[T] {
+	if p := w.plain.Load(); p != nil {
+		return *p
 	}
-	for _, l := range *p {
+	return nil
+}
+
+func (w *wide[T]) eachPlain(f func(ref *T, loop uint16) bool) bool {
+	for _, l := range w.lanes() {
 		if !l.each(func(ref *T) bool { return f(ref, l.loop) }) {
 			return false
 		}
@@ -198,31 +199,52 @@ func (w *wide[T]) eachPlain(f func(ref *T, loop uint16) bool) bool {
 	return true
 }
 
+// appendPlain and appendGroups serve matches, so they do without closures, which
+// would be allocated.
+func (w *wide[T]) appendPlain(m *merger[T]) {
+	for _, l := range w.lanes() {
+		places := l.all()
+		for i := range places {
+			if ref := places[i].Load(); ref != nil {
+				m.add(ref, l.loop)
+			}
+		}
+	}
+}
+
 func (w *wide[T]) appendGroups(dst *Result[T], index map[string]int) {
-	w.groups.each(func(q *queueLane[T]) bool {
-		// A group whose last member has just gone must not appear empty.
-		var d *Group[T]
-		return q.each(func(m *queueMember[T]) bool {
+	groups := w.groups.all()
+	for i := range groups {
+		q := groups[i].Load()
+		if q == nil {
+			continue
+		}
+		var d *Group[T] // not yet: a group whose last member has just gone must not appear
+		places := q.all()
+		for k := range places {
+			m := places[k].Load()
+			if m == nil {
+				continue
+			}
 			if d == nil {
 				d = dst.group(q.name, index)
 				d.Members = slices.Grow(d.Members, int(q.live.Load()))
 			}
 			d.add(m.ref, m.weight)
-			return true
-		})
-	})
+		}
+	}
 }
 
 func (w *wide[T]) counts() (plain, queue int) {
-	if p := w.plain.Load(); p != nil {
-		for _, l := range *p {
-			plain += int(l.live.Load())
+	for _, l := range w.lanes() {
+		plain += int(l.live.Load())
+	}
+	groups := w.groups.all()
+	for i := range groups {
+		if q := groups[i].Load(); q != nil {
+			queue += int(q.live.Load())
 		}
 	}
-	w.groups.each(func(q *queueLane[T]) bool {
-		queue += int(q.live.Load())
-		return true
-	})
 	return plain, queue
 }
 

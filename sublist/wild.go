@@ -35,36 +35,76 @@ type wilds[T any] struct {
 type wildShard[T any] struct {
 	table table[node[T]]
 	mu    sync.Mutex // held by writers
+	ids   uint32     // last node id given
 	tally tally
-	_     [40]byte
+	_     [8]byte // fills a cache line
 }
 
 // node is a place in a trie. Its fields are set one at a time by the writer who
 // holds the shard, each complete when it is published, so a reader sees any
-// pattern that was there before it came and stays.
+// pattern that was there before it came and stays. The token is held in the node
+// itself when it fits: a match compares one per level, and following a pointer to
+// each would be most of its time.
 type node[T any] struct {
-	parent *node[T] // nil for the top of a trie
-	token  string   // what leads here from parent; for a top, the prefix
-	hash   uint64   // what the table keeps it under
-	kids   atomic.Int32
+	parent *node[T]                 // nil for the top of a trie
 	star   atomic.Pointer[node[T]]  // patterns with `*` next and more after it
 	last   atomic.Pointer[entry[T]] // the pattern that ends with `*` next
 	rest   atomic.Pointer[entry[T]] // the pattern that ends with `>` next
 	end    atomic.Pointer[entry[T]] // the pattern that ends here
+
+	// hints has a bit for each child in the table, set before the child is there:
+	// a clear bit saves the look. Bits go stale until the last child is gone.
+	hints atomic.Uint32
+	id    uint32 // stands for the node in its children's hashes
+	kids  int32  // children in the table; the writers'
+
+	// The token that leads here from parent; for a top, the prefix.
+	size  uint32
+	short [shortToken]byte
+	long  *string // instead of short, when size is larger than that
 }
 
+// shortToken fits two tokens such as `_INBOX` and a client's id.
+const shortToken = 32
+
+func newNode[T any](parent *node[T], id uint32, token string) *node[T] {
+	n := &node[T]{parent: parent, id: id, size: uint32(len(token))}
+	if len(token) <= shortToken {
+		copy(n.short[:], token)
+	} else {
+		token = strings.Clone(token)
+		n.long = &token
+	}
+	return n
+}
+
+func (n *node[T]) token() string {
+	if n.size <= shortToken {
+		return view(n.short[:n.size])
+	}
+	return *n.long
+}
+
+// bare reports whether nothing hangs on n. The caller holds the shard.
 func (n *node[T]) bare() bool {
-	return n.kids.Load() == 0 && n.star.Load() == nil && n.last.Load() == nil &&
+	return n.kids == 0 && n.star.Load() == nil && n.last.Load() == nil &&
 		n.rest.Load() == nil && n.end.Load() == nil
 }
 
-// starHash stands for a `*` token when a node's hash is made.
-const starHash = 0x2a2a2a2a2a2a2a2b
+// key returns what the table keeps n under.
+func (n *node[T]) key() uint64 {
+	hash := hashOf(n.token())
+	if n.parent != nil {
+		hash = childHash(n.parent.id, hash)
+	}
+	return hash
+}
+
+// hint returns the bit of a child in its parent's hints.
+func hint(hash uint64) uint32 { return 1 << (hash >> 40 & 31) }
 
 func newWilds[T any](shards int) *wilds[T] {
-	w := &wilds[T]{shards: make([]wildShard[T], shards)}
-	w.top.hash = hashOf("")
-	return w
+	return &wilds[T]{shards: make([]wildShard[T], shards)}
 }
 
 func (w *wilds[T]) shard(hash uint64) *wildShard[T] {
@@ -102,7 +142,7 @@ func (s *wildShard[T]) child(parent *node[T], token string, hash uint64) *node[T
 	for i := hash & mask; ; i = (i + 1) & mask {
 		switch cells[i].hash.Load() {
 		case hash:
-			if n := cells[i].ptr.Load(); n != nil && n.parent == parent && n.token == token {
+			if n := cells[i].ptr.Load(); n != nil && n.parent == parent && n.token() == token {
 				return n
 			}
 		case cellEmpty:
@@ -111,18 +151,24 @@ func (s *wildShard[T]) child(parent *node[T], token string, hash uint64) *node[T
 	}
 }
 
-// grow returns the child for a literal token of pattern, making it when it is
-// missing. The caller holds mu.
-func (s *wildShard[T]) grow(parent *node[T], token, pattern string, hash uint64) *node[T] {
+// grow returns the child for a literal token, making it when it is missing. The
+// caller holds mu.
+func (s *wildShard[T]) grow(parent *node[T], token string, hash uint64) *node[T] {
 	n := s.child(parent, token, hash)
 	if n == nil {
-		n = &node[T]{parent: parent, token: keep(token, pattern), hash: hash}
-		s.table.insert(hash, n)
+		n = s.node(parent, token)
 		if parent != nil {
-			parent.kids.Add(1)
+			parent.kids++
+			parent.hints.Or(hint(hash))
 		}
+		s.table.insert(hash, n)
 	}
 	return n
+}
+
+func (s *wildShard[T]) node(parent *node[T], token string) *node[T] {
+	s.ids++
+	return newNode(parent, s.ids, token)
 }
 
 // descend walks a pattern to the field of the node that holds its entry, making
@@ -132,7 +178,7 @@ func (w *wilds[T]) descend(p place[T], pattern string, grow bool) (*node[T], *at
 	if p.prefix != "" {
 		at = len(p.prefix) + 1
 		if grow {
-			n = p.shard.grow(nil, p.prefix, pattern, p.hash)
+			n = p.shard.grow(nil, p.prefix, p.hash)
 		} else {
 			n = p.shard.child(nil, p.prefix, p.hash)
 		}
@@ -148,14 +194,14 @@ func (w *wilds[T]) descend(p place[T], pattern string, grow bool) (*node[T], *at
 		case isPartial(token):
 			next := n.star.Load()
 			if next == nil && grow {
-				next = &node[T]{parent: n, token: "*", hash: childHash(n.hash, starHash)}
+				next = p.shard.node(n, "*")
 				n.star.Store(next)
 			}
 			n = next
 		default:
-			hash := childHash(n.hash, hashOf(token))
+			hash := childHash(n.id, hashOf(token))
 			if grow {
-				n = p.shard.grow(n, token, pattern, hash)
+				n = p.shard.grow(n, token, hash)
 			} else {
 				n = p.shard.child(n, token, hash)
 			}
@@ -230,9 +276,11 @@ func (w *wilds[T]) prune(s *wildShard[T], n *node[T]) {
 		if parent != nil && parent.star.Load() == n {
 			parent.star.Store(nil)
 		} else {
-			s.table.remove(n.hash, n)
+			s.table.remove(n.key(), n)
 			if parent != nil {
-				parent.kids.Add(-1)
+				if parent.kids--; parent.kids == 0 {
+					parent.hints.Store(0)
+				}
 			}
 		}
 		if parent == nil {
@@ -240,13 +288,4 @@ func (w *wilds[T]) prune(s *wildShard[T], n *node[T]) {
 		}
 		n = parent
 	}
-}
-
-// keep returns a token for a node to hold on to: a part of pattern, which the
-// list keeps anyway, or a copy where that could keep a far longer string alive.
-func keep(token, pattern string) string {
-	if len(pattern) > 4*len(token)+32 {
-		return strings.Clone(token)
-	}
-	return token
 }

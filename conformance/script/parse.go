@@ -1,0 +1,211 @@
+package script
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Script is a parsed script.
+type Script struct {
+	Name   string
+	Flags  []string // more server arguments
+	Config string   // text of a configuration file, or empty
+	Pings  bool     // PINGs of the server belong to the transcript
+	Steps  []Step
+}
+
+// Step is one line.
+type Step struct {
+	Line  int    // in the file, from 1
+	Verb  string // a key of grammar
+	Conn  string // the connection's name; the signal's for signal
+	Bytes []byte // of send, repeat, cut, drip, splits, until; the pattern of logs
+	Count int    // of repeat, line, sorted, logs
+	Cuts  []int  // of cut
+	Maybe bool   // of eof
+}
+
+// ReadFile parses the script at path.
+func ReadFile(name, path string) (*Script, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s.Name = name
+	return s, nil
+}
+
+// grammar says how to read what follows each verb.
+var grammar = map[string]func(s *Step, rest string) error{
+	"open":   nameOnly,
+	"dial":   nameOnly,
+	"sync":   nameOnly,
+	"shut":   nameOnly,
+	"reset":  nameOnly,
+	"signal": signalName,
+	"send":   nameBytes,
+	"drip":   nameBytes,
+	"splits": nameBytes,
+	"until":  nameBytes,
+	"repeat": nameCountBytes,
+	"cut":    nameCutsBytes,
+	"line":   nameCount,
+	"sorted": nameCount,
+	"eof":    nameMaybe,
+	"logs":   countPattern,
+}
+
+// Parse reads a script. An error names the line.
+func Parse(text string) (*Script, error) {
+	s := new(Script)
+	inConfig := false
+	for i, line := range strings.Split(text, "\n") {
+		if inConfig && (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")) {
+			s.Config += strings.TrimSpace(line) + "\n"
+			continue
+		}
+		inConfig = false
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		verb, rest, _ := strings.Cut(line, " ")
+		switch verb {
+		case "flags":
+			s.Flags = append(s.Flags, strings.Fields(rest)...)
+			continue
+		case "pings":
+			s.Pings = true
+			continue
+		case "config":
+			inConfig = true
+			continue
+		}
+		step := Step{Line: i + 1, Verb: verb}
+		read, known := grammar[verb]
+		if !known {
+			return nil, fmt.Errorf("line %d: no such step %q", i+1, verb)
+		}
+		if err := read(&step, rest); err != nil {
+			return nil, fmt.Errorf("line %d: %s: %w", i+1, verb, err)
+		}
+		s.Steps = append(s.Steps, step)
+	}
+	return s, nil
+}
+
+func nameOnly(s *Step, rest string) error {
+	if rest == "" || strings.Contains(rest, " ") {
+		return fmt.Errorf("want one name, got %q", rest)
+	}
+	s.Conn = rest
+	return nil
+}
+
+func signalName(s *Step, rest string) error {
+	if _, known := signals[rest]; !known {
+		return fmt.Errorf("no such signal %q", rest)
+	}
+	return nameOnly(s, rest)
+}
+
+func nameBytes(s *Step, rest string) error {
+	name, text, _ := strings.Cut(rest, " ")
+	if err := nameOnly(s, name); err != nil {
+		return err
+	}
+	return setBytes(s, text)
+}
+
+func nameCountBytes(s *Step, rest string) error {
+	name, rest, _ := strings.Cut(rest, " ")
+	if err := nameOnly(s, name); err != nil {
+		return err
+	}
+	count, text, _ := strings.Cut(rest, " ")
+	if err := setCount(s, count); err != nil {
+		return err
+	}
+	return setBytes(s, text)
+}
+
+func nameCutsBytes(s *Step, rest string) error {
+	name, rest, _ := strings.Cut(rest, " ")
+	if err := nameOnly(s, name); err != nil {
+		return err
+	}
+	cuts, text, _ := strings.Cut(rest, " ")
+	if err := setBytes(s, text); err != nil {
+		return err
+	}
+	last := 0
+	for cut := range strings.SplitSeq(cuts, ",") {
+		n, err := strconv.Atoi(cut)
+		if err != nil || n <= last || n >= len(s.Bytes) {
+			return fmt.Errorf("cut %q is not between %d and %d", cut, last, len(s.Bytes))
+		}
+		s.Cuts = append(s.Cuts, n)
+		last = n
+	}
+	return nil
+}
+
+func nameCount(s *Step, rest string) error {
+	name, count, found := strings.Cut(rest, " ")
+	if !found {
+		count = "1"
+	}
+	if err := nameOnly(s, name); err != nil {
+		return err
+	}
+	return setCount(s, count)
+}
+
+func nameMaybe(s *Step, rest string) error {
+	name, word, found := strings.Cut(rest, " ")
+	if found && word != "maybe" {
+		return fmt.Errorf("unexpected %q", word)
+	}
+	s.Maybe = found
+	return nameOnly(s, name)
+}
+
+func countPattern(s *Step, rest string) error {
+	count, pattern, _ := strings.Cut(rest, " ")
+	s.Bytes = []byte(pattern)
+	return setCount(s, count)
+}
+
+func setCount(s *Step, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return fmt.Errorf("want a count, got %q", text)
+	}
+	s.Count = n
+	return nil
+}
+
+func setBytes(s *Step, text string) error {
+	if text == "" {
+		return fmt.Errorf("no bytes")
+	}
+	for text != "" {
+		char, multibyte, tail, err := strconv.UnquoteChar(text, 0)
+		if err != nil {
+			return fmt.Errorf("bad escape at %q", text)
+		}
+		if multibyte {
+			s.Bytes = utf8.AppendRune(s.Bytes, char)
+		} else {
+			s.Bytes = append(s.Bytes, byte(char))
+		}
+		text = tail
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"time"
+)
+
+// snapshot is what a moment looks like from outside the server.
+type snapshot struct {
+	at       time.Time
+	server   CPU
+	self     CPU
+	progress []uint64
+}
+
+func (r *run) snapshot(flows []*flow) (snapshot, error) {
+	s := snapshot{at: time.Now(), self: selfCPU()}
+	if r.target.PID != 0 {
+		var err error
+		if s.server, err = readCPU(r.target.PID); err != nil {
+			return s, err
+		}
+	}
+	for _, f := range flows {
+		s.progress = append(s.progress, f.got.Load())
+	}
+	return s, nil
+}
+
+// span is the difference of two snapshots.
+type span struct {
+	wall   time.Duration
+	server CPU
+	self   CPU
+	got    []uint64 // by flow
+}
+
+func (a snapshot) until(b snapshot) span {
+	s := span{wall: b.at.Sub(a.at), server: b.server.minus(a.server), self: b.self.minus(a.self)}
+	for i := range a.progress {
+		s.got = append(s.got, b.progress[i]-a.progress[i])
+	}
+	return s
+}
+
+func (s span) total() (n uint64) {
+	for _, g := range s.got {
+		n += g
+	}
+	return n
+}
+
+// measure observes flows for d of steady state.
+func (r *run) measure(d time.Duration, flows ...*flow) (span, error) {
+	before, err := r.snapshot(flows)
+	if err != nil {
+		return span{}, err
+	}
+	if err := r.pause(d); err != nil {
+		return span{}, err
+	}
+	after, err := r.snapshot(flows)
+	return before.until(after), err
+}
+
+// record stores the figures every loaded run has: messages is how many were
+// handled in s.
+func (r *run) record(s span, messages float64, frameBytes int) {
+	sec := s.wall.Seconds()
+	v := r.values
+	v["msgs_per_s"] = messages / sec
+	if frameBytes > 0 {
+		v["mb_per_s"] = messages * float64(frameBytes) / sec / 1e6
+	}
+	v["generator_cores"] = s.self.total().Seconds() / sec
+	r.recordMemory()
+	if r.target.PID == 0 || messages == 0 {
+		return
+	}
+	micros := func(d time.Duration) float64 { return float64(d) / 1e3 / messages }
+	v["cpu_us_per_msg"] = micros(s.server.total())
+	v["cpu_user_us_per_msg"] = micros(s.server.User)
+	v["cpu_sys_us_per_msg"] = micros(s.server.Sys)
+	v["server_cores"] = s.server.total().Seconds() / sec
+	if cpu := s.server.total().Seconds(); cpu > 0 {
+		v["msgs_per_cpu_s"] = messages / cpu
+	}
+}
+
+func (r *run) recordMemory() {
+	if r.target.PID == 0 {
+		return
+	}
+	if _, peak, err := readMemory(r.target.PID); err == nil {
+		r.values["rss_peak_mb"] = float64(peak) / (1 << 20)
+	}
+}

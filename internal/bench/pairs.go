@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// Bench is a whole set of measurements: which servers, how often, how long.
+type Bench struct {
+	A, B     Command // B.Path is empty: one-sided
+	URL      *Target // instead of A: a server that runs already
+	Pairs    int
+	Ceiling  bool // measure the relay too
+	Options  Options
+	Progress func(string)
+}
+
+// Compare runs s on fresh servers of A and B in turn: A B A B. Only one server
+// exists at any moment.
+func (b *Bench) Compare(ctx context.Context, s *Scenario) (c Comparison) {
+	c.Scenario = s
+	defer func() {
+		if errors.Is(c.Err, ErrSkipped) {
+			c.Skipped, c.Err = c.Err.Error(), nil
+		}
+	}()
+	if c.Err = b.feasible(s); c.Err != nil {
+		return c
+	}
+	if b.Ceiling && s.Wire {
+		if c.Err = b.ceiling(ctx, &c); c.Err != nil {
+			return c
+		}
+	}
+	for pair := range b.Pairs {
+		for seat, command := range b.seats() {
+			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", s.Name, pair+1, b.Pairs, command.Name))
+			res, err := b.once(ctx, s, command)
+			if err != nil {
+				c.Err = err
+				return c
+			}
+			if seat == 0 {
+				c.A = append(c.A, res)
+			} else {
+				c.B = append(c.B, res)
+			}
+		}
+	}
+	return c
+}
+
+func (b *Bench) seats() []Command {
+	switch {
+	case b.URL != nil:
+		return []Command{{Name: b.URL.Name}}
+	case b.B.Path == "":
+		return []Command{b.A}
+	}
+	return []Command{b.A, b.B}
+}
+
+// feasible says whether this set-up can run s at all.
+func (b *Bench) feasible(s *Scenario) error {
+	switch {
+	case s.Later != "":
+		return fmt.Errorf("%w: %s", ErrSkipped, s.Later)
+	case s.Loops > runtime.NumCPU():
+		return fmt.Errorf("%w: %d loops want %d cores, this machine has %d", ErrSkipped, s.Loops, s.Loops, runtime.NumCPU())
+	case b.URL == nil:
+		return nil
+	case s.Loops > 0 || s.TLS:
+		return fmt.Errorf("%w: the scenario decides how the server is started, and --url names one that runs already", ErrSkipped)
+	case s.Process && b.URL.PID == 0:
+		return ErrNeedsProcess
+	}
+	return nil
+}
+
+// once runs s on a fresh server, or on the one that was given.
+func (b *Bench) once(ctx context.Context, s *Scenario, c Command) (Result, error) {
+	o := b.Options
+	o.Duration = max(o.Duration, s.AtLeast)
+	if b.URL != nil {
+		return runScenario(ctx, s, b.URL, o)
+	}
+	if s.Loops > 0 {
+		c = c.withLoops(s.Loops)
+	}
+	var extra []string
+	var certs *certificates
+	if s.TLS {
+		var err error
+		if certs, err = newCertificates(); err != nil {
+			return Result{}, err
+		}
+		defer os.RemoveAll(certs.dir)
+		extra = certs.args()
+	}
+	p, err := c.start(ctx, extra...)
+	if err != nil {
+		if s.TLS && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %s does not start with TLS yet: %w", ErrSkipped, c.Name, err)
+		}
+		return Result{}, err
+	}
+	defer p.stop()
+	if certs != nil {
+		p.TLS = certs.client
+	}
+	return runScenario(ctx, s, &p.Target, o)
+}
+
+// withLoops gives the server n cores' worth of threads: Peregrine by its own
+// flag, the reference by Go's variable.
+func (c Command) withLoops(n int) Command {
+	if c.Peregrine {
+		c.Args = append(append([]string(nil), c.Args...), "--loops", strconv.Itoa(n))
+		return c
+	}
+	c.Env = append(append([]string(nil), c.Env...), "GOMAXPROCS="+strconv.Itoa(n))
+	return c
+}
+
+// ceiling runs the scenario against the relay, which is this program again.
+func (b *Bench) ceiling(ctx context.Context, c *Comparison) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	b.Progress(c.Scenario.Name + "  ceiling")
+	relay := Command{Name: "relay", Path: self, Lead: []string{"bench", relayVerb}, CPUs: b.A.CPUs}
+	p, err := relay.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	p.Wire = true
+	o := b.Options
+	o.Duration = min(o.Duration, time.Second)
+	res, err := runScenario(ctx, c.Scenario, &p.Target, o)
+	c.Ceiling = res.Values
+	return err
+}

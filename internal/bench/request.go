@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// newHistogram covers 1 ns to 60 s with three significant digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60e9, 3) }
+
+// percentiles of latency reports, with their metric names.
+var percentiles = []struct {
+	name string
+	at   float64
+}{
+	{"lat_p50_us", 50}, {"lat_p90_us", 90}, {"lat_p99_us", 99}, {"lat_p999_us", 99.9}, {"lat_max_us", 100},
+}
+
+func (r *run) recordLatency(h *hdrhistogram.Histogram) {
+	r.hist = h
+	for _, p := range percentiles {
+		r.values[p.name] = float64(h.ValueAtPercentile(p.at)) / 1e3
+	}
+}
+
+// requests is closed-loop request/reply: each of pairs requesters has one
+// request under way, answered by a responder of its own.
+type requests struct {
+	pairs   int
+	payload int
+}
+
+func (q requests) run(r *run) error {
+	f := r.newFlow(q.pairs + 1)
+	var all []*requester
+	for i := range q.pairs {
+		rq, err := q.pair(r, i, f)
+		if err != nil {
+			return err
+		}
+		all = append(all, rq)
+	}
+	for _, rq := range all {
+		if err := rq.begin(); err != nil {
+			return err
+		}
+	}
+	if err := r.pause(r.Warmup); err != nil {
+		return err
+	}
+	from := nanotime()
+	for _, rq := range all {
+		rq.from.Store(from)
+	}
+	seen, err := r.measure(r.Duration, f)
+	if err != nil {
+		return err
+	}
+	for _, rq := range all {
+		rq.from.Store(0)
+	}
+	r.record(seen, float64(seen.total()), 0)
+	if err := r.settle(f); err != nil {
+		return err
+	}
+	h := newHistogram()
+	for _, rq := range all {
+		h.Merge(rq.hist)
+	}
+	r.recordLatency(h)
+	return nil
+}
+
+// pair opens a responder and a requester.
+func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
+	service, inbox := fmt.Sprintf("service.%02d", i), fmt.Sprintf("_INBOX.bench.%02d", i)
+	answer := newBlock(inbox, "", q.payload, 0, 1)
+	var rc *conn
+	responder := &frames{order: orderExactly, next: make([]uint64, 1)}
+	responder.on = func(_ []byte, v uint64, _ int64) {
+		binary.LittleEndian.PutUint64(answer.bytes[answer.at[0]:], v)
+		if err := rc.write(answer.bytes); err != nil {
+			r.fail(err)
+		}
+	}
+	rc, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	if err := rc.roundTrip([]byte("SUB " + service + " 1\r\n")); err != nil {
+		return nil, err
+	}
+	if err := r.watch(rc, responder); err != nil {
+		return nil, err
+	}
+	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(service, inbox, q.payload, 0, 1)}
+	rq.question.stampFrom(0)
+	rq.seq = 1
+	in := &frames{order: orderExactly, next: make([]uint64, 1), done: f, on: rq.answered}
+	rq.c, err = r.subscriber([]byte("SUB "+inbox+" 1\r\n"), in)
+	return rq, err
+}
+
+// requester has one request under way. Once watched, it belongs to the reader
+// thread; begin only writes what was prepared before.
+type requester struct {
+	r        *run
+	c        *conn
+	flow     *flow
+	question *block
+	seq      uint64
+	sent     int64
+	hist     *hdrhistogram.Histogram
+	from     atomic.Int64 // latencies of requests sent after this count; 0: none do
+}
+
+func (q *requester) begin() error {
+	q.flow.sent.Add(1)
+	return q.c.write(q.question.bytes)
+}
+
+func (q *requester) ask(now int64) error {
+	q.question.stampFrom(q.seq)
+	q.seq++
+	q.sent = now
+	q.flow.sent.Add(1)
+	return q.c.write(q.question.bytes)
+}
+
+func (q *requester) answered(_ []byte, v uint64, now int64) {
+	if v != q.seq-1 && !q.r.target.Wire {
+		q.r.fail(errors.New("a reply belongs to another request"))
+		return
+	}
+	if from := q.from.Load(); from != 0 && q.sent >= from {
+		q.hist.RecordValue(now - q.sent)
+	}
+	if q.r.stop.Load() {
+		return
+	}
+	if err := q.ask(nanotime()); err != nil {
+		q.r.fail(err)
+	}
+}
