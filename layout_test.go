@@ -43,6 +43,10 @@ var edges = map[string]string{
 	"server → loop":     "sessions live on loops",
 	"server → sublist":  "deliveries read match results",
 	"server → " + nkeys: "server ids and curve keys",
+
+	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
+
+	"vfs → " + unix: "direct I/O, preallocation and syncs of a disk",
 }
 
 // testEdges are further imports that the tests of a package may have.
@@ -60,6 +64,8 @@ const (
 var pure = map[string][]string{
 	"codec":   {"net", "os", "os/exec", "syscall", "time"},
 	"sublist": {"net", "os", "os/exec", "syscall"},
+
+	"sublist/transform": {"net", "os", "os/exec", "syscall", "time"},
 }
 
 // source is one Go file and what it imports.

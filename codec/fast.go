@@ -112,25 +112,29 @@ func (p *Parser) fastPub(b []byte, f *Frame) int {
 		return 0
 	}
 	lo := subject + 1
-	hi := tokenEnd(b, lo)
 	var reply []byte
-	if hi < len(b) && b[hi] == ' ' {
-		reply = b[lo:hi]
-		lo = hi + 1
-		hi = tokenEnd(b, lo)
-		if len(reply) == 0 {
+	size, hi := sizeAt(b, lo)
+	if hi == lo || hi < len(b) && b[hi] != '\r' {
+		// No number up to the end of the line: a reply comes first.
+		end := tokenEnd(b, lo)
+		if end == lo || end == len(b) || b[end] != ' ' {
 			return 0
 		}
+		reply = b[lo:end]
+		lo = end + 1
+		size, hi = sizeAt(b, lo)
 	}
-	if len(b)-hi < 2 || b[hi] != '\r' || b[hi+1] != '\n' || hi-4 > p.controlLineMax() {
+	if hi == lo || len(b)-hi < 2 || b[hi] != '\r' || b[hi+1] != '\n' || hi-4 > p.controlLineMax() {
 		return 0
 	}
-	size := parseSize(b[lo:hi])
 	n := p.whole(b, hi+2, size)
 	if n == 0 {
 		return 0
 	}
-	*f = Frame{}
+	if f.Op != OpPub {
+		// Behind another PUB, what this one does not set is zero already.
+		*f = Frame{}
+	}
 	f.Op = OpPub
 	f.Line = hi + 2
 	f.HeaderLen = -1
@@ -142,6 +146,21 @@ func (p *Parser) fastPub(b []byte, f *Frame) int {
 	f.SizeToken = b[lo:hi]
 	f.Arg = b[4:hi]
 	return n
+}
+
+// sizeAt reads the digits at b[lo], at most as many as a size has. hi is where
+// they end, lo if there is none.
+func sizeAt(b []byte, lo int) (size, hi int) {
+	hi = lo
+	for hi < len(b) && hi-lo < sizeDigitsMax {
+		d := b[hi] - '0'
+		if d > 9 {
+			break
+		}
+		size = size*10 + int(d)
+		hi++
+	}
+	return size, hi
 }
 
 func (p *Parser) fastHPub(b []byte, f *Frame) int {

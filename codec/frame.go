@@ -47,7 +47,8 @@ const (
 	ClientSide
 )
 
-// Frame is one protocol message. The caller owns the struct and reuses it;
+// Frame is one protocol message. The caller owns the struct and reuses it, but
+// does not write to it between calls of Next;
 // every slice in it is borrowed from the bytes given to Parser.Next and dies
 // with them.
 //

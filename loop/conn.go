@@ -24,7 +24,8 @@ type Handler interface {
 	// parts of b may be queued by reference; otherwise sh is nil.
 	Data(c *Conn, b []byte, sh *Shared) (consumed, need int)
 	// Closed is the last call. err is io.EOF when the peer closed, one of the
-	// loop's errors, what Close was given, or the socket's error.
+	// loop's errors, what Close was given, or the socket's error. It may come
+	// while Data or Loop.Queue, called for this connection, has not returned.
 	Closed(c *Conn, err error)
 }
 
@@ -44,8 +45,9 @@ type Limits struct {
 
 // baton values: who may write to the socket.
 const (
-	batonFree uint32 = iota
-	batonHeld
+	batonFree   uint32 = iota
+	batonHeld          // by the owner or by another loop
+	batonWanted        // by another loop, which has to give it to the owner
 )
 
 // Conn is one connection.
@@ -57,16 +59,15 @@ type Conn struct {
 	fd   int
 
 	// Shared between loops.
-	baton       atomic.Uint32
-	flushWanted atomic.Bool  // the owner was refused the baton: tell it on release
-	inflight    atomic.Int32 // mailbox items for this connection not yet handled
-	flying      atomic.Int64 // bytes in them
-	queued      atomic.Int64 // bytes in out, published by the owner
-	progressAt  atomic.Int64 // when the socket last took bytes, loop time
-	limit       atomic.Pointer[Limits]
-	gone        atomic.Bool // closing or closed: nothing more is queued
-	outMsgs     atomic.Int64
-	outBytes    atomic.Int64
+	baton      atomic.Uint32
+	inflight   atomic.Int32 // mailbox items for this connection not yet handled
+	flying     atomic.Int64 // bytes in them
+	queued     atomic.Int64 // bytes in out, published by the owner
+	progressAt atomic.Int64 // when the socket last took bytes, loop time
+	limit      atomic.Pointer[Limits]
+	gone       atomic.Bool // closing or closed: nothing more is queued
+	outMsgs    atomic.Int64
+	outBytes   atomic.Int64
 
 	// Owned by the loop.
 	h                   Handler
@@ -136,7 +137,10 @@ const (
 
 func (c *Conn) pause(why uint8) {
 	if c.pauses == 0 && c.inEngine {
-		_ = c.loop.engine.Pause(c.fd)
+		if err := c.loop.engine.Pause(c.fd); err != nil {
+			c.Abort(err)
+			return
+		}
 	}
 	c.pauses |= why
 }
@@ -147,7 +151,9 @@ func (c *Conn) resume(why uint8) {
 	}
 	c.pauses &^= why
 	if c.pauses == 0 && c.inEngine {
-		_ = c.loop.engine.Resume(c.fd)
+		if err := c.loop.engine.Resume(c.fd); err != nil {
+			c.Abort(err)
+		}
 	}
 }
 
@@ -188,9 +194,13 @@ func (c *Conn) startClose(err error, flush bool) {
 		c.aborted = !flush
 		c.out.drop(l)
 		l.finishClose(c)
-		return
+		if c.fd < 0 || !flush {
+			return
+		}
+		// Another loop is writing: what it cannot write is for this one.
+	} else {
+		l.markDirty(c)
 	}
-	l.markDirty(c)
 	l.AfterFunc(&c.linger, lingerMax, func() {
 		c.aborted = true
 		c.out.drop(c.loop)
@@ -212,7 +222,7 @@ func (l *Loop) finishClose(c *Conn) {
 		c.inEngine = false
 	}
 	if !c.aborted {
-		lastWords(fd, l.rbuf)
+		lastWords(fd)
 	}
 	closeFD(fd)
 	for _, t := range []*Timer{&c.deadline, &c.linger, &c.stall.timer} {

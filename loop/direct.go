@@ -10,7 +10,7 @@ package loop
 //	 held by other loop ───────────────────┘
 //	   │ all written
 //	   ▼
-//	 free, and if the owner asked meanwhile: tell it (itemFlush)
+//	 free, or if the owner asked meanwhile: the owner's (itemFlush)
 //
 // The descriptor cannot be closed, and so not reused, under a foreign write:
 // closing takes the baton and never gives it back.
@@ -18,25 +18,30 @@ package loop
 // directMax is how many bytes another loop writes itself. Up to there a
 // hand-over (copying nothing, but waking a thread) costs more than the write;
 // beyond it the owner's CPU is worth waking. Measured, see docs/decisions.
-const directMax = 256 << 10
+const directMax = 64 << 10
 
 // takeBaton tries to get the right to write for the owner. On refusal the
-// holder will post itemFlush.
+// holder passes it on with itemFlush or itemRest: it is not free in between,
+// so that nobody overtakes what the owner has queued (I1, I3).
 func (c *Conn) takeBaton() bool {
 	if c.holding {
 		return true
 	}
-	if c.baton.CompareAndSwap(batonFree, batonHeld) {
-		c.holding = true
-		return true
+	for {
+		if c.baton.CompareAndSwap(batonFree, batonHeld) {
+			c.holding = true
+			return true
+		}
+		if c.baton.CompareAndSwap(batonHeld, batonWanted) || c.baton.Load() == batonWanted {
+			return false
+		}
 	}
-	c.flushWanted.Store(true)
-	if c.baton.CompareAndSwap(batonFree, batonHeld) {
-		c.flushWanted.Store(false)
-		c.holding = true
-		return true
-	}
-	return false
+}
+
+// gotBaton is takeBaton for the owner that another loop passes it to.
+func (c *Conn) gotBaton() {
+	c.holding = true
+	c.baton.Store(batonHeld)
 }
 
 // dropBaton gives the right back; the owner's queue is empty.
@@ -45,9 +50,9 @@ func (c *Conn) dropBaton() {
 	c.baton.Store(batonFree)
 }
 
-// sendStaged hands what this turn staged for another loop's connection to the
-// socket or to its owner.
-func (l *Loop) sendStaged(q *Queue) {
+// takeStaged hands what this turn staged for another loop's connection to its
+// owner, or reports that this loop may write it: it has the baton then.
+func (l *Loop) takeStaged(q *Queue) (direct bool) {
 	c := q.conn
 	l.stages[c.slot] = nil
 	if q.Msgs != 0 {
@@ -60,23 +65,31 @@ func (l *Loop) sendStaged(q *Queue) {
 		q.drop(l)
 	case q.bytes <= directMax && len(q.segs) <= len(l.iovs) && c.inflight.Load() == 0 &&
 		c.baton.CompareAndSwap(batonFree, batonHeld):
-		l.writeDirect(c, q)
+		return true
 	default:
 		l.handOver(c, q, itemBytes)
 	}
+	l.unstage(q)
+	return false
+}
+
+// unstage keeps an empty staging queue for later.
+func (l *Loop) unstage(q *Queue) {
 	q.conn, q.Msgs, q.Payload, q.class = nil, 0, 0, 0
 	l.stageFree = append(l.stageFree, q)
 }
 
-// writeDirect writes with c's baton in hand.
-func (l *Loop) writeDirect(c *Conn, q *Queue) {
+// writeDirect writes with the baton in hand.
+func (l *Loop) writeDirect(q *Queue) {
+	c := q.conn
+	defer l.unstage(q)
 	if c.gone.Load() {
 		// The owner began to close between the check and the baton.
 		q.drop(l)
 		l.releaseForeign(c)
 		return
 	}
-	n, err := writev(c.fd, q.iov(l.iovs[:0], len(l.iovs)))
+	n, err := l.group.write(c.fd, q.iov(l.iovs[:0], len(l.iovs)))
 	if n > 0 {
 		c.progressAt.Store(l.turnAt)
 		q.sent(l, n)
@@ -90,8 +103,7 @@ func (l *Loop) writeDirect(c *Conn, q *Queue) {
 }
 
 func (l *Loop) releaseForeign(c *Conn) {
-	c.baton.Store(batonFree)
-	if c.flushWanted.Load() && c.flushWanted.CompareAndSwap(true, false) {
+	if !c.baton.CompareAndSwap(batonHeld, batonFree) {
 		n := l.post(c.loop)
 		n.items = append(n.items, item{kind: itemFlush, conn: c})
 	}
@@ -132,8 +144,7 @@ func (c *Conn) receive(segs []seg) {
 // go first and the baton is this loop's now.
 func (c *Conn) receiveRest(segs []seg) {
 	l := c.loop
-	c.holding = true
-	c.flushWanted.Store(false)
+	c.gotBaton()
 	before := c.out.bytes
 	c.out.prepend(segs)
 	c.arrived(c.out.bytes - before)
@@ -147,7 +158,7 @@ func (c *Conn) receiveRest(segs []seg) {
 
 // arrived moves n bytes from flying to queued.
 func (c *Conn) arrived(n int) {
+	c.out.base = int(c.flying.Add(-int64(n)))
 	c.queued.Store(int64(c.out.bytes))
-	c.flying.Add(-int64(n))
 	c.inflight.Add(-1)
 }

@@ -31,6 +31,7 @@ type Group struct {
 	loops      []*Loop
 	start      time.Time
 	partialMax int
+	write      func(fd int, iov [][]byte) (n int, err error) // for other loops' sockets
 	done       sync.WaitGroup
 	nextLoop   atomic.Uint32
 	nextID     atomic.Uint64
@@ -48,7 +49,7 @@ func NewGroup(cfg Config) (*Group, error) {
 	if n := len(cfg.PinCPUs); n != 0 && n != cfg.Loops {
 		return nil, fmt.Errorf("loop: %d CPUs for %d loops", n, cfg.Loops)
 	}
-	g := &Group{start: time.Now(), partialMax: max(cfg.PartialMax, partialMin)}
+	g := &Group{start: time.Now(), partialMax: max(cfg.PartialMax, partialMin), write: writev}
 	for i := range cfg.Loops {
 		l := &Loop{group: g, index: i, cpu: -1, iovs: make([][]byte, iovMax), rbuf: make([]byte, g.partialMax+readBufferSize)}
 		if len(cfg.PinCPUs) > 0 {
@@ -62,7 +63,6 @@ func NewGroup(cfg Config) (*Group, error) {
 			return nil, err
 		}
 		l.engine = e
-		l.mail.init()
 		l.fine.init(fineTick, 0)
 		l.coarse.init(coarseTick, 0)
 		l.wakeTimer = time.AfterFunc(time.Hour, l.ring)
@@ -98,7 +98,6 @@ func (g *Group) run(l *Loop, cfg Config, ready chan<- error) {
 		runtime.LockOSThread() // never unlocked: the thread dies with its affinity
 		if err := pinThread(l.cpu); err != nil {
 			ready <- err
-			l.stopped.Store(true)
 			return
 		}
 	}
@@ -107,10 +106,6 @@ func (g *Group) run(l *Loop, cfg Config, ready chan<- error) {
 	}
 	ready <- nil
 	err := l.engine.Run(l)
-	l.stopped.Store(true)
-	l.wakeTimer.Stop()
-	l.drain() // what was posted before the stop was seen still runs
-	_ = l.engine.Close()
 	if !errors.Is(err, ErrStop) && cfg.Fail != nil {
 		cfg.Fail(l, err)
 	}
@@ -205,6 +200,25 @@ func (g *Group) Stop() {
 		})
 	}
 	g.done.Wait()
+	for _, l := range g.loops {
+		l.wakeTimer.Stop()
+		l.life.Lock()
+		l.stopped = true
+		l.life.Unlock()
+	}
+	// Nothing runs and nothing more can be posted: what the loops sent each
+	// other last is handled here, so that no buffer and no socket is lost.
+	for range g.loops {
+		for _, l := range g.loops {
+			l.stopping = true
+			l.begin()
+			l.flush()
+		}
+	}
+	for _, l := range g.loops {
+		l.chunks.publish()
+		_ = l.engine.Close()
+	}
 }
 
 // Stats is what a monitor shows of one loop.

@@ -63,7 +63,8 @@ const (
 
 // Serve starts accepting. accept gets a non-blocking socket with TCP_NODELAY
 // and keep-alive set, which it owns, and the peer's address. temporary is told
-// of failures that are retried. Both run on the listener's goroutine.
+// of failures that are retried, and, with retry 0, of the one that ends the
+// listener. Both run on the listener's goroutine.
 func (l *Listener) Serve(accept func(fd int, peer netip.AddrPort), temporary func(err error, retry time.Duration)) error {
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: l.fd}, false); err != nil {
 		return err
@@ -72,7 +73,7 @@ func (l *Listener) Serve(accept func(fd int, peer netip.AddrPort), temporary fun
 	go func() {
 		defer l.done.Done()
 		pause := time.Duration(0)
-		_ = l.poller.Polling(func(int, netpoll.IOEvent, netpoll.IOFlags) error {
+		err := l.poller.Polling(func(int, netpoll.IOEvent, netpoll.IOFlags) error {
 			for range acceptBatch {
 				fd, sa, err := socket.Accept(l.fd)
 				switch {
@@ -97,6 +98,9 @@ func (l *Listener) Serve(accept func(fd int, peer netip.AddrPort), temporary fun
 			}
 			return nil
 		})
+		if err != nil && !errors.Is(err, gerrors.ErrEngineShutdown) {
+			temporary(err, 0)
+		}
 	}()
 	return nil
 }

@@ -2,6 +2,8 @@ package loop
 
 import (
 	"io"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -34,7 +36,8 @@ type Loop struct {
 	// Any goroutine.
 	mail       mailbox
 	bell       atomic.Bool
-	stopped    atomic.Bool
+	life       sync.RWMutex // held for writing while the engine is closed
+	stopped    bool         // guarded by life
 	conns      atomic.Int64
 	turns      atomic.Int64
 	turnMax    atomic.Int64
@@ -51,6 +54,7 @@ type Loop struct {
 	chunks    chunkStore
 	stages    []*Queue // by slot: what this turn has for other loops' connections
 	staged    []*Queue
+	direct    []*Queue // staged ones whose baton this turn has
 	stageFree []*Queue
 	dirty     []*Conn
 	links     []*link
@@ -90,7 +94,6 @@ func (l *Loop) Queue(c *Conn, size int) *Queue {
 		q = &c.out
 		if !c.dirty {
 			l.markDirty(c)
-			q.base = int(c.flying.Load())
 		}
 	} else if q = l.stage(c.slot); q == nil || q.conn != c {
 		q = l.openStage(c)
@@ -139,12 +142,8 @@ func (l *Loop) openStage(c *Conn) *Queue {
 	if old := l.stages[c.slot]; old != nil {
 		// The slot's last user closed in this very turn.
 		old.drop(l)
-		for i, q := range l.staged {
-			if q == old {
-				l.staged = append(l.staged[:i], l.staged[i+1:]...)
-				break
-			}
-		}
+		l.staged = slices.DeleteFunc(l.staged, func(q *Queue) bool { return q == old })
+		l.unstage(old)
 	}
 	var q *Queue
 	if n := len(l.stageFree); n > 0 {
@@ -178,6 +177,7 @@ func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(sh,
 func (l *Loop) markDirty(c *Conn) {
 	if !c.dirty {
 		c.dirty = true
+		c.out.base = int(c.flying.Load())
 		l.dirty = append(l.dirty, c)
 		if !c.blocked {
 			c.takeBaton()
@@ -189,12 +189,25 @@ func (l *Loop) markDirty(c *Conn) {
 // answer to its PING, what it sent before is already on its way (I2).
 func (l *Loop) flush() {
 	for len(l.staged) > 0 || len(l.dirty) > 0 {
+		// Hand over first, write second: no receiver may see the later message
+		// of a turn while the earlier one, for somebody else, is still here.
+		direct := l.direct[:0]
 		for i := 0; i < len(l.staged); i++ {
 			q := l.staged[i]
 			l.staged[i] = nil
-			l.sendStaged(q)
+			if l.takeStaged(q) {
+				direct = append(direct, q)
+			}
 		}
 		l.staged = l.staged[:0]
+		if len(l.linksOpen) > 0 {
+			l.sendNodes()
+		}
+		for i, q := range direct {
+			direct[i] = nil
+			l.writeDirect(q)
+		}
+		l.direct = direct[:0]
 		if len(l.linksOpen) > 0 {
 			l.sendNodes()
 		}
@@ -222,7 +235,11 @@ func (l *Loop) flushConn(c *Conn) {
 		c.outBytes.Add(q.Payload)
 		q.Msgs, q.Payload = 0, 0
 	}
-	if c.fd < 0 || c.blocked || !c.takeBaton() {
+	if c.fd < 0 {
+		q.drop(l) // queued through a pointer from before the close
+		return
+	}
+	if c.blocked || !c.takeBaton() {
 		if n := int64(q.bytes); c.queued.Load() != n {
 			c.queued.Store(n)
 		}
@@ -233,12 +250,10 @@ func (l *Loop) flushConn(c *Conn) {
 		iov := q.iov(l.iovs[:0], iovMax)
 		n := 0
 		n, err = l.engine.Write(c.fd, iov)
-		if n > 0 {
-			c.sent += uint64(n)
-			q.sent(l, n)
-			if err != nil {
-				c.progressAt.Store(l.turnAt)
-			}
+		c.sent += uint64(n)
+		q.sent(l, n)
+		if n > 0 && err != nil {
+			c.progressAt.Store(l.turnAt)
 		}
 		if err != nil {
 			break
@@ -371,7 +386,9 @@ func (l *Loop) Received(fd, n int, err error) {
 		l.current = c
 		c.read(n)
 	}
-	if err != nil && !c.closing {
+	if err == io.EOF {
+		c.Close(err) // the peer may still read: it gets what is queued
+	} else if err != nil {
 		c.Abort(err)
 	}
 	l.end()
@@ -434,7 +451,7 @@ func (c *Conn) dropPartial() {
 // buffer of its own.
 func (c *Conn) startFill(head []byte, need int) {
 	c.fillNeed = need
-	c.fill = NewShared(min(need, fillStep))
+	c.fill = NewShared(min(need, max(fillStep, 2*len(head))))
 	c.filled = copy(c.fill.buf, head)
 }
 

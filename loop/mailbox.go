@@ -15,7 +15,7 @@ type itemKind uint8
 const (
 	itemBytes  itemKind = iota // segs for conn
 	itemRest                   // the rest of a cut write; the baton comes with it
-	itemFlush                  // the baton is free again: flush or finish the close
+	itemFlush                  // the baton comes back to the owner: flush or finish the close
 	itemWait                   // producer waits until conn has drained
 	itemResume                 // conn, a producer, may be read again
 	itemCall
@@ -33,7 +33,7 @@ type item struct {
 
 // node is what one turn sends to one loop: items in order.
 type node struct {
-	next  atomic.Pointer[node]
+	next  *node
 	from  *Loop // nil: not from a loop
 	items []item
 	segs  []seg
@@ -41,54 +41,45 @@ type node struct {
 
 var nodePool = sync.Pool{New: func() any { return new(node) }}
 
-// mailbox is a queue of nodes with many senders and one receiver (Vyukov's
-// intrusive MPSC queue). All senders share it, which gives more than a FIFO per
-// pair: what happened before a post in any loop is received before it (I2).
+// mailbox is a queue of nodes with many senders and one receiver: a stack that
+// the receiver takes whole and turns round. All senders share it, which gives
+// more than a FIFO per pair: what was posted before, by whichever loop, is
+// received before (I2). A push is one compare-and-swap, so a sender that is
+// interrupted hides nobody else's node.
 type mailbox struct {
-	head atomic.Pointer[node] // senders
-	tail *node                // receiver
-	stub node
-}
-
-func (m *mailbox) init() {
-	m.head.Store(&m.stub)
-	m.tail = &m.stub
+	head atomic.Pointer[node] // newest
+	list *node                // taken and not yet handled, oldest first; receiver only
 }
 
 // push appends n; any goroutine.
 func (m *mailbox) push(n *node) {
-	n.next.Store(nil)
-	m.head.Swap(n).next.Store(n)
+	for {
+		n.next = m.head.Load()
+		if m.head.CompareAndSwap(n.next, n) {
+			return
+		}
+	}
 }
 
 // idle reports that nothing is queued; receiver only.
-func (m *mailbox) idle() bool { return m.head.Load() == m.tail && m.tail == &m.stub }
+func (m *mailbox) idle() bool { return m.list == nil && m.head.Load() == nil }
 
-// pop returns the oldest node, or nil if there is none or its sender is still
-// linking it, in which case the sender's doorbell follows.
+// pop returns the oldest node, nil if there is none; receiver only.
 func (m *mailbox) pop() *node {
-	t := m.tail
-	next := t.next.Load()
-	if t == &m.stub {
-		if next == nil {
+	if m.list == nil {
+		for n := m.head.Swap(nil); n != nil; {
+			next := n.next
+			n.next = m.list
+			m.list = n
+			n = next
+		}
+		if m.list == nil {
 			return nil
 		}
-		m.tail, t = next, next
-		next = t.next.Load()
 	}
-	if next != nil {
-		m.tail = next
-		return t
-	}
-	if m.head.Load() != t {
-		return nil
-	}
-	m.push(&m.stub)
-	if next = t.next.Load(); next != nil {
-		m.tail = next
-		return t
-	}
-	return nil
+	n := m.list
+	m.list, n.next = n.next, nil
+	return n
 }
 
 // link is one loop's view of another: the node it is filling for it.
@@ -151,7 +142,12 @@ func (l *Loop) feed(k *link) {
 
 // ring wakes the loop unless somebody has and it has not looked since.
 func (l *Loop) ring() {
-	if l.bell.CompareAndSwap(false, true) {
+	if !l.bell.CompareAndSwap(false, true) {
+		return
+	}
+	l.life.RLock()
+	defer l.life.RUnlock()
+	if !l.stopped {
 		_ = l.engine.Wake()
 	}
 }
@@ -160,23 +156,29 @@ func (l *Loop) ring() {
 // goroutine. It never blocks. It reports false if the loop has stopped.
 // Any goroutine.
 func (l *Loop) Post(fn func()) bool {
-	if l.stopped.Load() {
-		return false
+	l.life.RLock()
+	stopped := l.stopped
+	if !stopped {
+		l.pushCall(fn)
 	}
+	l.life.RUnlock()
+	if !stopped {
+		l.ring()
+	}
+	return !stopped
+}
+
+func (l *Loop) pushCall(fn func()) {
 	n := nodePool.Get().(*node)
 	n.items = append(n.items, item{kind: itemCall, fn: fn})
 	l.mail.push(n)
-	l.ring()
-	return true
 }
 
 // PostFrom is Post for a caller that is on loop from: in order with the bytes
 // that from has queued.
 func (l *Loop) PostFrom(from *Loop, fn func()) {
 	if from == l {
-		n := nodePool.Get().(*node)
-		n.items = append(n.items, item{kind: itemCall, fn: fn})
-		l.mail.push(n)
+		l.pushCall(fn)
 		l.ring()
 		return
 	}
@@ -184,8 +186,8 @@ func (l *Loop) PostFrom(from *Loop, fn func()) {
 	n.items = append(n.items, item{kind: itemCall, fn: fn})
 }
 
-// drain handles what the mailbox holds. Nodes pushed while it runs are left
-// for the next turn after drainMax of them.
+// drain handles what the mailbox holds, drainMax nodes at most; the rest is
+// for the next turn.
 func (l *Loop) drain() {
 	for range drainMax {
 		n := l.mail.pop()
@@ -228,6 +230,7 @@ func (l *Loop) receive(n *node) {
 		case itemRest:
 			c.receiveRest(n.segs[it.lo:it.hi])
 		case itemFlush:
+			c.gotBaton()
 			if c.closing && c.out.empty() {
 				l.finishClose(c)
 			} else {

@@ -14,10 +14,11 @@ func closeFD(fd int) { _ = unix.Close(fd) }
 // lastWords makes sure that a final -ERR arrives: closing a socket with unread
 // input resets the connection and destroys what the peer has not read yet. So
 // the sending side is closed first and a bounded amount of input thrown away.
-func lastWords(fd int, scratch []byte) {
+func lastWords(fd int) {
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
-	for range 16 {
-		if _, err := read(fd, scratch); err != nil {
+	var scratch [8 << 10]byte
+	for range 256 {
+		if _, err := read(fd, scratch[:]); err != nil {
 			return
 		}
 	}

@@ -1,6 +1,10 @@
 package loop
 
-import "time"
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
 
 // A receiver that falls behind slows its producers before anything is dropped
 // (I6). Two thresholds of its queue matter:
@@ -24,6 +28,9 @@ type stallState struct {
 	timer   Timer
 	since   int64
 	stalled bool
+	// on is the connection in whose list of waiters the producer is. Set and
+	// cleared by that connection's loop.
+	on atomic.Pointer[Conn]
 }
 
 // StallCounters tell how often and how long producers were slowed.
@@ -74,13 +81,24 @@ func (l *Loop) applyStall(p *Conn) {
 	l.sendNodes()
 }
 
-// addWaiter registers producer p with c, or resumes it if c has drained.
+// addWaiter registers producer p with c, or resumes it if c has drained. If
+// too many wait, p is left to its timer.
 func (l *Loop) addWaiter(c, p *Conn) {
 	lim := c.limit.Load()
-	if c.gone.Load() || lim == nil || c.Pending() < lim.StallSoft/2 || len(c.waiters) >= waitersPerQueue {
+	if c.gone.Load() || lim == nil || c.Pending() < lim.StallSoft/2 {
 		l.sendResume(p)
 		return
 	}
+	if p.stall.on.Load() == c {
+		return
+	}
+	if len(c.waiters) >= waitersPerQueue {
+		c.waiters = slices.DeleteFunc(c.waiters, func(w *Conn) bool { return w.stall.on.Load() != c })
+		if len(c.waiters) >= waitersPerQueue {
+			return
+		}
+	}
+	p.stall.on.Store(c)
 	c.waiters = append(c.waiters, p)
 }
 
@@ -93,7 +111,9 @@ func (l *Loop) wakeWaiters(c *Conn, always bool) {
 		return
 	}
 	for i, p := range c.waiters {
-		l.sendResume(p)
+		if p.stall.on.CompareAndSwap(c, nil) {
+			l.sendResume(p)
+		}
 		c.waiters[i] = nil
 	}
 	c.waiters = c.waiters[:0]

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"io"
 	"net/http"
 	"time"
 )
@@ -36,6 +37,17 @@ func (m *Monitor) serveLeafz(w http.ResponseWriter, _ *http.Request) error {
 		Number int       `json:"leafnodes"`
 		Leafs  []block   `json:"leafs"`
 	}{ID: m.source.Identity().ID, Now: time.Now().UTC(), Leafs: []block{}})
+}
+
+func (m *Monitor) serveIPQueuesz(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, block{})
+}
+
+func (m *Monitor) serveRaftz(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, "No Raft nodes registered")
+	return nil
 }
 
 // jsz is the body of /jsz without JetStream.

@@ -129,6 +129,8 @@ var endpoints = []endpoint{
 	{"/gatewayz", "/gatewayz", (*Monitor).serveGatewayz},
 	{"/leafz", "/leafz", (*Monitor).serveLeafz},
 	{"/jsz", "/jsz", (*Monitor).serveJsz},
+	{"/ipqueuesz", "", (*Monitor).serveIPQueuesz},
+	{"/raftz", "", (*Monitor).serveRaftz},
 	{"/stacksz", "", (*Monitor).serveStacksz},
 }
 

@@ -304,6 +304,8 @@ func TestOtherPaths(t *testing.T) {
 	check("/gatewayz", 200, `"outbound_gateways": {}`)
 	check("/leafz", 200, `"leafs": []`)
 	check("/jsz", 200, `"disabled": true`)
+	check("/ipqueuesz", 200, "{}")
+	check("/raftz", 404, "No Raft nodes registered")
 	check("/stacksz", 200, "goroutine")
 }
 

@@ -79,7 +79,8 @@ func (w *worker) open(c *loop.Conn, peer netip.AddrPort, full bool) loop.Handler
 func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need int) {
 	w := c.w
 	f := &w.frame
-	for consumed < len(b) {
+	active := false
+	for consumed < len(b) && !c.stage.closing {
 		n, err := c.parser.Next(b[consumed:], f)
 		if err != nil {
 			c.refuse(err)
@@ -90,10 +91,16 @@ func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need 
 			break
 		}
 		consumed += n
-		c.handle(f, sh)
-		if c.stage.closing {
-			break
+		if f.Op == codec.OpPub || f.Op == codec.OpHPub {
+			c.publish(f, sh)
+			active = true
+			continue
 		}
+		c.handle(f)
+		active = active || f.Op != codec.OpPong
+	}
+	if active {
+		c.lastSeen.Store(w.lp.Now())
 	}
 	w.publishTally(c)
 	if c.stage.closing {
@@ -102,17 +109,13 @@ func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need 
 	return consumed, need
 }
 
-// handle carries out one frame.
-func (c *session) handle(f *codec.Frame, sh *loop.Shared) {
+// handle carries out one frame that is no message.
+func (c *session) handle(f *codec.Frame) {
 	switch f.Op {
-	case codec.OpPub, codec.OpHPub:
-		c.publish(f, sh)
-		return
 	case codec.OpPing:
 		c.onPing()
 	case codec.OpPong:
 		c.onPong()
-		return
 	case codec.OpSub:
 		c.subscribe(f)
 	case codec.OpUnsub:
@@ -125,7 +128,6 @@ func (c *session) handle(f *codec.Frame, sh *loop.Shared) {
 		c.errorf("Client Error %s", f.Arg)
 		c.close(ParseError)
 	}
-	c.lastSeen.Store(c.w.lp.Now())
 }
 
 // refuse ends the session over input outside the protocol.

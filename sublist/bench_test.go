@@ -157,6 +157,47 @@ func BenchmarkInsertRemove(b *testing.B) {
 	}
 }
 
+// BenchmarkRemoveBatch is the close of a connection with many subscriptions.
+func BenchmarkRemoveBatch(b *testing.B) {
+	patterns, _ := mixedPatterns(100_000)
+	for b.Loop() {
+		b.StopTimer()
+		l := New[sub](Options{})
+		batch := make([]Subscription[sub], 0, len(patterns))
+		for _, s := range fill(b, l, patterns) {
+			batch = append(batch, Subscription[sub]{Subject: s.subject, Sub: s})
+		}
+		b.StartTimer()
+		if n := l.RemoveBatch(batch); n != len(batch) {
+			b.Fatal(n)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(patterns)), "ns/sub")
+}
+
+// BenchmarkWide is a match on a subject with many subscribers right after one of
+// them came or went.
+func BenchmarkWide(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("subs=%d", n), func(b *testing.B) {
+			l := New[sub](Options{})
+			for i := range n {
+				_ = (&sub{subject: "all", loop: i % 4}).insertInto(l)
+			}
+			c := NewCache[sub](CacheOptions{})
+			s := &sub{subject: "all"}
+			for i := 0; b.Loop(); i++ {
+				if i%2 == 0 {
+					_ = s.insertInto(l)
+				} else {
+					l.Remove("all", "", s)
+				}
+				c.Match(l, []byte("all"))
+			}
+		})
+	}
+}
+
 // BenchmarkChurn is a steady subject beside inboxes that come and go: each round
 // one inbox pattern and one literal are subscribed to and left, and the steady
 // subject is matched ten times.

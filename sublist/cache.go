@@ -199,11 +199,16 @@ func (c *Cache[T]) fill(e *line[T], l *List[T], s string, hash uint64, scratch *
 		f.init()
 	}
 	f.sets = f.sets[:0]
+	sh := l.literals(hash)
+	sh.table.touch(hash)
+
 	e.wildGen = l.wildGen.Load()
 	w := l.wild.Load()
-	e.wild = w != nil
+	if e.wild = w != nil; e.wild {
+		f.walkAll(w, s)
+		e.rootGen, e.gens, e.stamps = f.rootGen, f.gens, f.stamps
+	}
 
-	sh := l.literals(hash)
 	e.births = sh.births.Load()
 	e.lit, e.set, e.wide = sh.find(hash, s), nil, nil
 	if e.lit != nil {
@@ -213,10 +218,6 @@ func (c *Cache[T]) fill(e *line[T], l *List[T], s string, hash uint64, scratch *
 			e.wide = e.set.wide()
 			e.wideAt = e.wide.version.Load()
 		}
-	}
-	if w != nil {
-		f.walkAll(w, s)
-		e.rootGen, e.gens, e.stamps = f.rootGen, f.gens, f.stamps
 	}
 	res := c.result(e, scratch, own)
 	f.release()

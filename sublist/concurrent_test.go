@@ -4,27 +4,35 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 )
 
-// TestConcurrent proves I1 and I2 while writers and readers run together. Each
-// writer owns subscribers on subjects that readers publish to. It marks one
-// "in" after Insert returned and takes the mark off before it calls Remove, so a
-// reader that sees the mark before and after its match must find the subscriber;
-// likewise for one marked "out" throughout.
+// TestConcurrent proves I1 and I2 while writers and readers run together, once
+// over many small sets and once over few that keep turning wide and narrow.
 func TestConcurrent(t *testing.T) {
-	const (
-		perWriter = 40
-		writers   = 3
-		readers   = 3
-		rounds    = 1500
-	)
+	t.Run("narrow", func(t *testing.T) {
+		testConcurrent(t, 40, []string{"a.b.c", "a.b.*", "a.>", "*.b.c", ">", "a.*.c", "_INBOX.x.*", "a", "*"})
+	})
+	t.Run("wide", func(t *testing.T) {
+		testConcurrent(t, 70, []string{"a.b.c", "a.b.*"})
+	})
+}
+
+// testConcurrent has each writer own subscribers. A subscriber's state is set
+// before and after each change, so a reader that sees it in, unchanged, before and
+// after its match must find the subscriber, and must not if it sees it out.
+func testConcurrent(t *testing.T, perWriter int, patterns []string) {
+	const writers, readers = 3, 3
+	rounds := 3000
+	if raceEnabled {
+		rounds = 600
+	}
 	r := newRand(t)
 	subjects := []string{"a.b.c", "a.b.d", "_INBOX.x.1", "a"}
-	patterns := []string{"a.b.c", "a.b.*", "a.>", "*.b.c", ">", "a.*.c", "_INBOX.x.*", "a", "*"}
 	type tracked struct {
 		sub
 		state atomic.Int64 // 4k: in, 4k+2: out, odd: changing; k counts changes
@@ -34,7 +42,7 @@ func TestConcurrent(t *testing.T) {
 	for i := range all {
 		all[i] = &tracked{sub: sub{id: i, subject: patterns[r.IntN(len(patterns))], loop: i % 3}}
 		if i%5 == 0 {
-			all[i].queue = fmt.Sprint("q", i%3)
+			all[i].queue = fmt.Sprint("q", i%7)
 		}
 		all[i].state.Store(2)
 	}
@@ -45,7 +53,6 @@ func TestConcurrent(t *testing.T) {
 		writing.Go(func() {
 			r := rand.New(rand.NewPCG(seed, 2))
 			for range rounds {
-				// Mostly others' shards too: subjects are shared between writers.
 				s := all[w*perWriter+r.IntN(perWriter)]
 				if now := s.state.Load(); now%4 == 2 {
 					s.state.Store(now + 1)
@@ -119,6 +126,86 @@ func TestConcurrent(t *testing.T) {
 	if l.Count() != in {
 		t.Errorf("count %d, want %d", l.Count(), in)
 	}
+}
+
+// TestStaysFound has tables and tries grow, shrink and be pruned around subjects
+// that stay: readers must find each of those, always (I1).
+func TestStaysFound(t *testing.T) {
+	rounds := 40
+	if raceEnabled {
+		rounds = 8
+	}
+	l := New[sub](Options{Shards: 1})
+	type steady struct {
+		publish []byte
+		sub     *sub
+	}
+	var stay []steady
+	for i := range 60 {
+		s := &sub{id: i, subject: fmt.Sprintf("stay.%d.x", i)}
+		switch i % 4 {
+		case 1:
+			s.subject = fmt.Sprintf("stay.%d.*", i)
+		case 2:
+			s.subject = fmt.Sprintf("*.%d.x", i)
+		case 3:
+			s.subject = fmt.Sprintf("stay.*.x.%d", i)
+		}
+		publish := strings.Replace(s.subject, "*", "stay", 1)
+		stay = append(stay, steady{[]byte(publish), s})
+		if err := s.insertInto(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writing, reading sync.WaitGroup
+	var done atomic.Bool
+	for w := range 2 {
+		writing.Go(func() {
+			var come []*sub
+			for range rounds {
+				for i := range 400 {
+					s := &sub{subject: fmt.Sprintf("come.%d.%d", w, i)}
+					switch i % 4 {
+					case 1:
+						s.subject += ".*"
+					case 2:
+						s.subject = fmt.Sprintf("stay.*.%d.%d", w, i)
+					case 3:
+						s.subject = fmt.Sprintf("*.*.%d.%d", w, i)
+					}
+					_ = s.insertInto(l)
+					come = append(come, s)
+				}
+				for _, s := range come {
+					if !l.Remove(s.subject, "", s) {
+						t.Errorf("lost %v", s)
+					}
+				}
+				come = come[:0]
+			}
+		})
+	}
+	for range 2 {
+		reading.Go(func() {
+			c := NewCache[sub](CacheOptions{Entries: 128})
+			var r Result[sub]
+			for i := 0; !done.Load(); i++ {
+				s := stay[i%len(stay)]
+				l.Match(s.publish, &r)
+				if cached := c.Match(l, s.publish); !slices.Contains(r.Plain, s.sub) || !slices.Contains(cached.Plain, s.sub) {
+					t.Errorf("%v not found", s.sub)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	done.Store(true)
+	reading.Wait()
+	for _, s := range stay {
+		l.Remove(s.sub.subject, "", s.sub)
+	}
+	checkBare(t, l)
 }
 
 // TestWatch proves I6.

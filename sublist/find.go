@@ -40,10 +40,12 @@ func (f *finder[T]) find(l *List[T], subject string) {
 		return
 	}
 	hash := hashOf(subject)
-	f.take(l.literals(hash).find(hash, subject))
+	sh := l.literals(hash)
+	sh.table.touch(hash)
 	if w := l.wild.Load(); w != nil {
 		f.walkAll(w, subject)
 	}
+	f.take(sh.find(hash, subject))
 }
 
 func (f *finder[T]) take(e *entry[T]) {
@@ -56,25 +58,36 @@ func (f *finder[T]) take(e *entry[T]) {
 }
 
 // walkAll walks the tries that may hold patterns for subject, which has no empty
-// token, and notes the generations of their prefixes.
+// token, and notes the generations of their prefixes. Most of its time goes into
+// waiting for memory, so it asks for all first cells before it needs any.
 func (f *finder[T]) walkAll(w *wilds[T], subject string) {
+	var prefixes [prefixTokens]struct {
+		hash  uint64
+		shard *wildShard[T]
+		size  int
+	}
+	n := 0
+	for at := 0; n < prefixTokens && at <= len(subject); n++ {
+		p := &prefixes[n]
+		p.size = tokenEnd(subject, at)
+		p.hash = hashOf(subject[:p.size])
+		p.shard = w.shard(p.hash)
+		p.shard.table.touch(p.hash)
+		at = p.size + 1
+	}
 	f.rootGen = w.rootGen.Load()
 	f.walk(&w.root, &w.top, subject, 0)
-	for i, at := 0, 0; i < prefixTokens; i++ {
-		if at > len(subject) {
+	for i := range prefixes {
+		if i >= n {
 			// A subject of one token has one prefix: note it twice.
 			f.gens[i], f.stamps[i] = f.gens[i-1], f.stamps[i-1]
 			continue
 		}
-		end := tokenEnd(subject, at)
-		at = end + 1
-		prefix := subject[:end]
-		hash := hashOf(prefix)
-		f.gens[i] = generation(hash)
+		p := &prefixes[i]
+		f.gens[i] = generation(p.hash)
 		f.stamps[i] = w.gens[f.gens[i]].Load()
-		s := w.shard(hash)
-		if n := s.child(nil, prefix, hash); n != nil {
-			f.walk(s, n, subject, at)
+		if top := p.shard.child(nil, subject[:p.size], p.hash); top != nil {
+			f.walk(p.shard, top, subject, p.size+1)
 		}
 	}
 }

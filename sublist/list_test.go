@@ -138,6 +138,10 @@ func randomSubject(r *rand.Rand, wild, broken bool) string {
 // scratch, agree with the naive list after every change.
 func TestRandomOps(t *testing.T) {
 	r := newRand(t)
+	ops := 4000
+	if raceEnabled {
+		ops = 1000
+	}
 	for round := range 6 {
 		l := New[sub](Options{Shards: 1 << (round % 3)})
 		n := naive{}
@@ -145,7 +149,7 @@ func TestRandomOps(t *testing.T) {
 		var scratch, scratch2 Result[sub]
 		var all []*sub
 		grow := true
-		for op := range 4000 {
+		for op := range ops {
 			// Waxing and waning makes sets and tables grow and shrink.
 			if len(all) > 600 {
 				grow = false

@@ -118,11 +118,17 @@ func (m *merger[T]) build(dst *Result[T], sets []*set[T]) {
 	m.plain, m.loops, m.sorted = m.plain[:0], m.loops[:0], true
 	dst.Groups = dst.Groups[:0]
 	names := 0
-	for _, s := range sets {
-		s.appendPlain(m)
-		names += s.numGroups()
+	if len(sets) == 1 {
+		// One set is in order already: no need to gather first.
+		dst.Plain = sets[0].plainInto(dst.Plain[:0])
+		names = sets[0].numGroups()
+	} else {
+		for _, s := range sets {
+			s.appendPlain(m)
+			names += s.numGroups()
+		}
+		m.placePlain(dst)
 	}
-	m.placePlain(dst)
 	if names > 0 {
 		var index map[string]int
 		if names > manyGroups {

@@ -272,6 +272,14 @@ func (s *set[T]) appendPlain(m *merger[T]) {
 	}
 }
 
+// plainInto appends the plain members to dst, by loop.
+func (s *set[T]) plainInto(dst []*T) []*T {
+	if w := s.wide(); w != nil {
+		return w.plainInto(dst)
+	}
+	return append(dst, s.Plain...)
+}
+
 // numGroups returns about how many groups appendGroups will bring.
 func (s *set[T]) numGroups() int {
 	if w := s.wide(); w != nil {

@@ -57,6 +57,14 @@ func (t *table[E]) candidates() []cell[E] {
 	return nil
 }
 
+// touch starts to bring the first cell for a hash into the processor's cache, for
+// a probe soon to come. Nothing waits for the load.
+func (t *table[E]) touch(hash uint64) {
+	if cells := t.candidates(); cells != nil {
+		cells[hash&uint64(len(cells)-1)].hash.Load()
+	}
+}
+
 // insert adds a value whose key is not in the table yet.
 func (t *table[E]) insert(hash uint64, e *E) {
 	cells := t.candidates()

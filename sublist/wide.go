@@ -199,8 +199,23 @@ func (w *wide[T]) eachPlain(f func(ref *T, loop uint16) bool) bool {
 	return true
 }
 
-// appendPlain and appendGroups serve matches, so they do without closures, which
-// would be allocated.
+// What serves matches, from here on, does without closures, which would be
+// allocated.
+
+func (w *wide[T]) plainInto(dst []*T) []*T {
+	plain, _ := w.counts()
+	dst = slices.Grow(dst, plain)
+	for _, l := range w.lanes() {
+		places := l.all()
+		for i := range places {
+			if ref := places[i].Load(); ref != nil {
+				dst = append(dst, ref)
+			}
+		}
+	}
+	return dst
+}
+
 func (w *wide[T]) appendPlain(m *merger[T]) {
 	for _, l := range w.lanes() {
 		places := l.all()

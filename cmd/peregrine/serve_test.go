@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -349,6 +350,36 @@ func TestMonitoringOfARealServer(t *testing.T) {
 		t.Error(body)
 	}
 	c.signal(syscall.SIGTERM)
+	c.waitEnd()
+}
+
+// --pin-cpus shows in the log and in /varz.
+func TestPinnedLoops(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("pinning exists on Linux only")
+	}
+	// Which processors there are is in the refusal of one that is not there.
+	refused := startChild(t, "--pin-cpus", "1023")
+	cpu := refused.waitLog(`CPU 1023 is not there.*usable: (\d+)`)[1]
+	if status, _ := refused.waitEnd(); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	c := startChild(t, "--pin-cpus", cpu, "-m", "-1")
+	c.waitLog(`\[INF\]   Loop 0:   CPU ` + cpu + `\n`)
+	web := "http://" + c.waitLog(`Starting http monitor on (127\.0\.0\.1:\d+)\n`)[1]
+	c.waitLog(`Server is ready\n`)
+	var varz struct {
+		Peregrine struct {
+			Loops []struct {
+				CPU int `json:"cpu"`
+			} `json:"loops"`
+		} `json:"peregrine"`
+	}
+	fetchJSON(t, web+"/varz", &varz)
+	if loops := varz.Peregrine.Loops; len(loops) != 1 || strconv.Itoa(loops[0].CPU) != cpu {
+		t.Errorf("%+v", loops)
+	}
+	c.signal(syscall.SIGINT)
 	c.waitEnd()
 }
 

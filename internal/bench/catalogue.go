@@ -17,6 +17,8 @@ func concat(groups ...[]*Scenario) (all []*Scenario) {
 	return all
 }
 
+const groupLatency = "latency"
+
 // flood makes a saturating scenario.
 func flood(name, title, doc string, quick bool, s shape) *Scenario {
 	sc := &Scenario{Name: name, Title: title, Doc: doc, Group: "publish and subscribe",
@@ -86,21 +88,21 @@ var requestReply = []*Scenario{
 }
 
 var latencies = []*Scenario{
-	{Name: "lat10k-128", Title: "1 → 1 at 10,000 msg/s, 128 B", Main: "lat_p99_us", Group: "latency", Quick: true, Wire: true,
+	{Name: "lat10k-128", Title: "1 → 1 at 10,000 msg/s, 128 B", Main: "lat_p99_us", Group: groupLatency, Quick: true, Wire: true,
 		Doc: "Evenly spaced messages, each timed from the moment it was due.",
 		run: pacedLoad{probe: paced{rate: 10_000, burst: 1, payload: 128, subs: 1}}.run},
-	{Name: "lat-bg100k", Title: "latency under 100,000 msg/s", Main: "lat_p99_us", Group: "latency", Wire: true,
+	{Name: "lat-bg100k", Title: "latency under 100,000 msg/s", Main: "lat_p99_us", Group: groupLatency, Wire: true,
 		Doc: "A probe of 2,000 msg/s beside 100,000 msg/s of 128 B between two others; all rates are fixed.",
 		run: pacedLoad{probe: paced{rate: 2_000, burst: 1, payload: 128, subs: 1},
 			background: []paced{{rate: 100_000, burst: 50, payload: 128, subs: 1}}}.run},
-	{Name: "lat-bg400k", Title: "latency under 400,000 msg/s", Main: "lat_p99_us", Group: "latency", Quick: true, Wire: true,
+	{Name: "lat-bg400k", Title: "latency under 400,000 msg/s", Main: "lat_p99_us", Group: groupLatency, Quick: true, Wire: true,
 		Doc: "A probe of 2,000 msg/s beside 400,000 msg/s of 128 B between four others; all rates are fixed.",
 		run: pacedLoad{probe: paced{rate: 2_000, burst: 1, payload: 128, subs: 1},
 			background: []paced{
 				{rate: 200_000, burst: 100, payload: 128, subs: 1},
 				{rate: 200_000, burst: 100, payload: 128, subs: 1},
 			}}.run},
-	{Name: "slow", Title: "others beside a stuck subscriber", Main: "lat_p99_us", Group: "latency", AtLeast: 2 * time.Second,
+	{Name: "slow", Title: "others beside a stuck subscriber", Main: "lat_p99_us", Group: groupLatency, AtLeast: 2 * time.Second,
 		Doc: "60 MB/s to three subscribers, a fourth never reads: the latency of the three until and after it is dropped.",
 		run: pacedLoad{probe: paced{rate: 15_000, burst: 1, payload: 4 << 10, subs: 3}, stuck: 1}.run},
 }
@@ -136,7 +138,7 @@ var encrypted = []*Scenario{
 var scaling = []*Scenario{loopScenario(1), loopScenario(2), loopScenario(4), loopScenario(8)}
 
 func loopScenario(n int) *Scenario {
-	return &Scenario{Name: fmt.Sprintf("loops%d", n), Title: fmt.Sprintf("8 → 8 pairs, 128 B, server on %d cores", n),
+	return &Scenario{Name: fmt.Sprintf("loops%d", n), Title: fmt.Sprintf("8 → 8 pairs, 128 B, cores for the server: %d", n),
 		Main: "msgs_per_s", Group: "scaling", Loops: n,
 		Doc: "Eight independent pairs; Peregrine with that many loops, the reference with GOMAXPROCS of that many.",
 		run: shape{groups: 8, pubs: 1, subs: 1, payload: 128}.run}

@@ -16,7 +16,7 @@ const (
 	rowHeight  = 40
 )
 
-const chartStyle = `<style>text{font:12px system-ui,sans-serif;fill:#1b1f24}.dim{fill:#667}.a{fill:#1769aa}.b{fill:#b9bec6}` +
+const chartStyle = `<style>text{font:12px system-ui,sans-serif;fill:#1b1f24}.dim{font-size:11px;fill:#667}.a{fill:#1769aa}.b{fill:#b9bec6}` +
 	`.la{stroke:#1769aa}.lb{stroke:#8a9099}.line{fill:none;stroke-width:2}.spread{stroke:#1b1f24;stroke-width:1.2}` +
 	`.grid{stroke:#dde1e6;stroke-width:1}.one{stroke:#1b1f24;stroke-width:1;stroke-dasharray:3 3}</style>`
 
@@ -156,7 +156,7 @@ func (r *Report) curveChart(s *ScenarioReport) string {
 	if len(s.CurveA) == 0 {
 		return ""
 	}
-	const left, top, bottom = 44, 8, 190
+	const left, top, bottom = 56, 8, 190
 	nines := func(p float64) float64 { return -math.Log10(1 - min(p, 99.99)/100) }
 	first, last := nines(r.Percentiles[0]), 4.0
 	low, high := math.Inf(1), 0.0
@@ -175,7 +175,7 @@ func (r *Report) curveChart(s *ScenarioReport) string {
 	}
 	for _, p := range []float64{50, 90, 99, 99.9, 99.99} {
 		d.rule(x(p), top, x(p), bottom, "grid")
-		d.text(min(x(p), chartWidth-18), bottom+15, "dim", "middle", fmt.Sprintf("p%g", p))
+		d.text(min(x(p), chartWidth-20), bottom+15, "dim", "middle", fmt.Sprintf("p%g", p))
 	}
 	d.curve(r.Percentiles, s.CurveB, x, y, "line lb")
 	d.curve(r.Percentiles, s.CurveA, x, y, "line la")

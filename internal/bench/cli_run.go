@@ -172,7 +172,7 @@ func newProgress(w io.Writer, s *settings) *progress {
 			each := max(s.bench.Options.Duration, sc.AtLeast) + s.bench.Options.Warmup + startStop
 			p.estimate += each * time.Duration(s.bench.Pairs*len(s.bench.seats()))
 			if s.bench.Ceiling && sc.Wire {
-				p.estimate += each
+				p.estimate += 2 * each
 			}
 		}
 	}

@@ -90,16 +90,14 @@ func open(t *Target) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
-	c := &conn{fd: -1}
 	if t.TLS != nil {
+		c := &conn{fd: -1}
 		return c, c.openTLS(nc, t.TLS)
 	}
-	file, err := nc.(*net.TCPConn).File()
-	nc.Close()
+	c, err := adopt(nc)
 	if err != nil {
 		return nil, err
 	}
-	c.file, c.fd = file, int(file.Fd()) // Fd makes the descriptor blocking
 	c.setTimeouts(handshakeTimeout)
 	line, err := c.readLine()
 	if err == nil {
@@ -114,6 +112,16 @@ func open(t *Target) (*conn, error) {
 		return nil, fmt.Errorf("%s: the server wants TLS; use a tls:// address", t.Addr)
 	}
 	return c, nil
+}
+
+// adopt takes nc over from Go's network poller.
+func adopt(nc net.Conn) (*conn, error) {
+	defer nc.Close()
+	file, err := nc.(*net.TCPConn).File()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{file: file, fd: int(file.Fd())}, nil // Fd makes the descriptor blocking
 }
 
 func (c *conn) openTLS(nc net.Conn, conf *tls.Config) error {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,88 +27,107 @@ type relaySub struct {
 	queue bool
 }
 
-// relayConn is one connection; several publishers may write to it.
+// relayConn is one connection. Its feed runs on a reader thread; several
+// publishers may send to it.
 type relayConn struct {
-	net.Conn
-	mu sync.Mutex
+	*conn
+	relay *relay
+	route *relayRoute // of what it publishes; nil before the first PUB
+	line  []byte      // cut by the end of a read
+	mu    sync.Mutex  // held while sending
 }
 
 func (c *relayConn) send(b []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, err := c.Write(b)
+	return c.write(b)
+}
+
+// serveRelay accepts until l is closed. Readers are the generator's own: few
+// threads that wake for all connections at once are what costs least.
+func serveRelay(l net.Listener, threads int) error {
+	r := &relay{subs: map[string][]relaySub{}}
+	var readers []*reader
+	for range threads {
+		rd, err := newReader(func(error) {}) // a closed connection is no failure
+		if err != nil {
+			return err
+		}
+		readers = append(readers, rd)
+	}
+	for i := 0; ; i++ {
+		nc, err := l.Accept()
+		if err != nil {
+			return nil
+		}
+		raw, err := adopt(nc)
+		if err != nil {
+			continue
+		}
+		c := &relayConn{conn: raw, relay: r}
+		if c.send([]byte(relayInfo)) == nil {
+			readers[i%threads].watch(raw, c)
+		}
+	}
+}
+
+const relayInfo = `INFO {"server_name":"relay","version":"0","headers":true,"max_payload":67108864} ` + "\r\n"
+
+func (c *relayConn) feed(b []byte, _ int64) error {
+	var err error
+	for len(b) > 0 && err == nil {
+		if rt := c.route; rt != nil && len(c.line) == 0 && (rt.pos > 0 || len(b) > 1 && b[0] == 'P' && b[1] == 'U') {
+			b, err = rt.forward(b)
+			continue
+		}
+		end := bytes.IndexByte(b, '\n') + 1
+		if end == 0 {
+			end = len(b)
+		}
+		c.line = append(c.line, b[:end]...)
+		b = b[end:]
+		switch {
+		case c.line[len(c.line)-1] == '\n':
+			err = c.relay.take(c, c.line)
+			c.line = c.line[:0]
+		case len(c.line) > 64<<10:
+			err = errStray
+		}
+	}
+	if err != nil {
+		c.hangUp() // the generator sees it and ends the run
+	}
 	return err
 }
 
-// serveRelay accepts until l is closed.
-func serveRelay(l net.Listener) {
-	r := &relay{subs: map[string][]relaySub{}}
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go r.serve(&relayConn{Conn: c})
-	}
-}
-
-func (r *relay) serve(c *relayConn) {
-	defer c.Close()
-	if err := c.send([]byte(`INFO {"server_name":"relay","version":"0","headers":true,"max_payload":67108864} ` + "\r\n")); err != nil {
-		return
-	}
-	var out *relayRoute
-	buf := make([]byte, readBytes+4096)
-	kept := 0 // bytes of an unfinished line at the front
-	for {
-		n, err := c.Read(buf[kept:])
-		if err != nil {
-			return
-		}
-		b := buf[:kept+n]
-		for len(b) > 0 && err == nil {
-			if out != nil && (out.pos > 0 || len(b) > 1 && b[0] == 'P' && b[1] == 'U') {
-				b, err = out.forward(b)
-				continue
-			}
-			end := bytes.IndexByte(b, '\n')
-			if end < 0 {
-				break
-			}
-			var route *relayRoute
-			if route, err = r.line(c, b[:end+1]); route != nil {
-				out = route
-			}
-			b = b[end+1:]
-		}
-		if err != nil || len(b) > readBytes {
-			return
-		}
-		kept = copy(buf, b)
-	}
-}
-
-// line handles one protocol line; a PUB yields the route of all that follow.
-func (r *relay) line(c *relayConn, line []byte) (*relayRoute, error) {
+// take handles one protocol line; the first PUB yields the route of all that
+// follow, and a line that was cut starts a frame on it.
+func (r *relay) take(c *relayConn, line []byte) error {
 	words := bytes.Fields(line)
 	if len(words) == 0 {
-		return nil, errStray
+		return errStray
 	}
 	switch string(words[0]) {
 	case "PING":
-		return nil, c.send([]byte("PONG\r\n"))
+		return c.send([]byte("PONG\r\n"))
 	case "SUB":
 		if len(words) < 3 {
-			return nil, errStray
+			return errStray
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		subject := string(words[1])
 		r.subs[subject] = append(r.subs[subject], relaySub{c, string(words[len(words)-1]), len(words) == 4})
 	case "PUB":
-		return r.route(line, words)
+		if c.route != nil {
+			c.route.pos = len(line)
+			return nil
+		}
+		var err error
+		c.route, err = r.route(line, words)
+		return err
 	}
-	return nil, nil
+	return nil
 }
 
 // relayRoute answers one publisher's frames.
@@ -136,12 +156,17 @@ func (r *relay) route(line []byte, words [][]byte) (*relayRoute, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	blocks := map[string][]byte{} // one per sid, so that the cache holds it
 	for _, sub := range r.subs[string(words[1])] {
-		one := fmt.Appendf(nil, "MSG %s %s %s%d\r\n", words[1], sub.sid, reply, size)
-		one = append(append(one, bytes.Repeat([]byte{'x'}, size)...), "\r\n"...)
+		head := fmt.Sprintf("MSG %s %s %s%d\r\n", words[1], sub.sid, reply, size)
+		frame := len(head) + size + 2
+		if blocks[head] == nil {
+			one := append(append([]byte(head), bytes.Repeat([]byte{'x'}, size)...), "\r\n"...)
+			blocks[head] = bytes.Repeat(one, max(1, relayBlock/frame))
+		}
 		rt.targets = append(rt.targets, sub.to)
-		rt.blocks = append(rt.blocks, bytes.Repeat(one, max(1, relayBlock/len(one))))
-		rt.frame = append(rt.frame, len(one))
+		rt.blocks = append(rt.blocks, blocks[head])
+		rt.frame = append(rt.frame, frame)
 		rt.queue = sub.queue
 	}
 	return rt, nil
@@ -194,20 +219,22 @@ func (rt *relayRoute) deliverTo(i, n int) error {
 
 // relayMain is the hidden sub-command that the generator starts itself as.
 func relayMain(args []string, stderr io.Writer) int {
-	addr := ""
-	for i := 0; i+1 < len(args); i += 2 {
-		switch args[i] {
-		case "-a":
-			addr = args[i+1] + addr
-		case "-p":
-			addr += ":" + args[i+1]
-		}
+	f := flag.NewFlagSet("relay", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	host := f.String("a", "127.0.0.1", "address")
+	port := f.String("p", "0", "port")
+	threads := f.Int("threads", 1, "reader threads")
+	if err := f.Parse(args); err != nil || *threads < 1 {
+		return exitUsage
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", net.JoinHostPort(*host, *port))
+	if err == nil {
+		runtimeForLoad()
+		err = serveRelay(l, *threads)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "relay:", err)
-		return 1
+		return exitFailed
 	}
-	serveRelay(l)
-	return 0
+	return exitOK
 }

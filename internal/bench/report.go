@@ -110,7 +110,7 @@ func metricNamed(name string) Metric {
 // that was not measured.
 func (s *ScenarioReport) wirePercent(seat map[string][]float64) (percent float64, ok bool) {
 	ceiling, have := s.Ceiling["msgs_per_s"], len(seat["msgs_per_s"]) > 0
-	if ceiling == 0 || !have {
+	if ceiling == 0 || !have || s.Group == groupLatency { // there the rate is given
 		return 0, false
 	}
 	return 100 * spreadOf(seat["msgs_per_s"]).Median / ceiling, true

@@ -12,6 +12,30 @@ import (
 // writeText prints one scenario for a terminal.
 func (r *Report) writeText(w io.Writer, s *ScenarioReport) {
 	fmt.Fprintf(w, "%s: %s\n", s.Name, s.Title)
+	if len(s.A) > 0 {
+		r.writeFigures(w, s)
+	}
+	if percent, ok := s.wirePercent(s.A); ok {
+		fmt.Fprintf(w, "  ceiling of generator and kernel: %s msg/s, so %s reaches %.0f %%",
+			human(s.Ceiling["msgs_per_s"]), r.Seats[0].Name, percent)
+		if percent, ok := s.wirePercent(s.B); ok {
+			fmt.Fprintf(w, ", %s %.0f %%", r.Seats[1].Name, percent)
+		}
+		fmt.Fprintln(w)
+	}
+	if p50, ok := s.Ceiling["lat_p50_us"]; ok {
+		fmt.Fprintf(w, "  the bare relay's latency: p50 %s µs, p99 %s µs\n", human(p50), human(s.Ceiling["lat_p99_us"]))
+	}
+	if s.Skipped != "" {
+		fmt.Fprintf(w, "  %s\n", s.Skipped)
+	}
+	if s.Error != "" {
+		fmt.Fprintf(w, "  FAILED: %s\n", s.Error)
+	}
+	fmt.Fprintln(w)
+}
+
+func (r *Report) writeFigures(w io.Writer, s *ScenarioReport) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if r.twoSided() {
 		fmt.Fprintf(t, "\t%s\t%s\tratio\tspread\t\n", r.Seats[0].Name, r.Seats[1].Name)
@@ -30,21 +54,6 @@ func (r *Report) writeText(w io.Writer, s *ScenarioReport) {
 		}
 	}
 	t.Flush()
-	if percent, ok := s.wirePercent(s.A); ok {
-		fmt.Fprintf(w, "  ceiling of generator and kernel: %s msg/s, so %s reaches %.0f %%",
-			human(s.Ceiling["msgs_per_s"]), r.Seats[0].Name, percent)
-		if percent, ok := s.wirePercent(s.B); ok {
-			fmt.Fprintf(w, ", %s %.0f %%", r.Seats[1].Name, percent)
-		}
-		fmt.Fprintln(w)
-	}
-	if s.Skipped != "" {
-		fmt.Fprintf(w, "  %s\n", s.Skipped)
-	}
-	if s.Error != "" {
-		fmt.Fprintf(w, "  FAILED: %s\n", s.Error)
-	}
-	fmt.Fprintln(w)
 }
 
 func ratioText(m Metric, all map[string]Spread) string {

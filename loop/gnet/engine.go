@@ -113,11 +113,12 @@ func (e *Engine) set(fd int, read, write bool) (err error) {
 		err = e.poller.AddRead(&pa, false)
 	default: // write only
 		if registered {
-			err = e.poller.Delete(fd)
+			if err = e.poller.Delete(fd); err != nil {
+				return err
+			}
+			*w = interest{known: w.known}
 		}
-		if err == nil {
-			err = e.poller.AddWrite(&pa, false)
-		}
+		err = e.poller.AddWrite(&pa, false)
 	}
 	if err == nil {
 		w.read, w.write = read, write
@@ -141,7 +142,10 @@ func (e *Engine) Resume(fd int) error { return e.set(fd, true, e.fds[fd].write) 
 // Write implements loop.Engine.
 func (e *Engine) Write(fd int, iov [][]byte) (int, error) {
 	n, err := loop.WriteFD(fd, iov)
-	if w := &e.fds[fd]; w.known && (err == loop.ErrAgain) != w.write {
+	if fd >= len(e.fds) || !e.fds[fd].known {
+		return n, err // refused before it was added: its last bytes go out or not
+	}
+	if w := e.fds[fd]; (err == loop.ErrAgain) != w.write {
 		if serr := e.set(fd, w.read, !w.write); serr != nil && (err == nil || err == loop.ErrAgain) {
 			err = serr
 		}

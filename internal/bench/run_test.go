@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func yieldNow() { runtime.Gosched() }
+
+// Every kind of load runs to its end, with every delivery accounted for (I1).
+func TestLoads(t *testing.T) {
+	loads := map[string]func(*run) error{
+		"publish only":  shape{groups: 1, pubs: 2, payload: 16}.run,
+		"one to one":    shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run,
+		"too small":     shape{groups: 1, pubs: 1, subs: 1, payload: 4}.run,
+		"pairs":         shape{groups: 3, pubs: 1, subs: 1, payload: 128}.run,
+		"fan-out":       shape{groups: 1, pubs: 2, subs: 5, payload: 64}.run,
+		"queue":         shape{groups: 1, pubs: 2, subs: 3, queue: true, payload: 64}.run,
+		"large":         shape{groups: 1, pubs: 1, subs: 1, payload: 512 << 10}.run,
+		"request/reply": requests{pairs: 3, payload: 64}.run,
+		"paced": pacedLoad{probe: paced{rate: 2000, burst: 1, payload: 64, subs: 2},
+			background: []paced{{rate: 5000, burst: 10, payload: 32, subs: 1}}}.run,
+		"storm": storm{dialers: 2}.run,
+		"churn": churn{steady: shape{groups: 1, pubs: 1, subs: 1, payload: 32}, rate: 2000}.run,
+	}
+	for name, body := range loads {
+		t.Run(name, func(t *testing.T) {
+			fake := &fakeServer{}
+			if name == "churn" {
+				t.Skip("needs a server that knows UNSUB by name; covered with the reference server")
+			}
+			for _, readers := range []int{1, 3} {
+				o := quick()
+				o.Readers = readers
+				res, err := execute(startFake(t, fake), o, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name == "storm" && res.Values["conns_per_s"] <= 0 || name != "storm" && res.Values["msgs_per_s"] <= 0 {
+					t.Fatalf("nothing happened: %v", res.Values)
+				}
+			}
+		})
+	}
+}
+
+func TestLatencyIsRecorded(t *testing.T) {
+	res, err := execute(startFake(t, &fakeServer{}), quick(), requests{pairs: 2, payload: 64}.run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := res.Values
+	if res.hist.TotalCount() == 0 || v["lat_p50_us"] <= 0 || v["lat_p50_us"] > v["lat_p99_us"] || v["lat_p99_us"] > v["lat_max_us"] {
+		t.Fatalf("%v", v)
+	}
+	if curve := latencyCurve([]Result{res, res}); len(curve) != len(curvePoints) {
+		t.Fatalf("curve %v", curve)
+	}
+}
+
+// I1, I2: a server that loses, repeats or hangs up is found out.
+func TestMisbehavingServers(t *testing.T) {
+	one := shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run
+	fails := func(name string, fake *fakeServer, body func(*run) error, want string) {
+		t.Run(name, func(t *testing.T) {
+			_, err := execute(startFake(t, fake), quick(), body)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Fatalf("got %v, want %q", err, want)
+			}
+		})
+	}
+	fails("loses", &fakeServer{lose: 50}, one, "lost, repeated or out of order")
+	fails("repeats", &fakeServer{repeat: 50}, one, "lost, repeated or out of order")
+	fails("hangs up", &fakeServer{hangUp: 50}, one, "")
+	fails("hangs up on a requester", &fakeServer{hangUp: 5}, requests{pairs: 1, payload: 64}.run, "")
+	fails("repeats a reply", &fakeServer{repeat: 8}, requests{pairs: 1, payload: 64}.run, "")
+}
+
+// A run that makes no progress is given up, and Ctrl-C does not wait for that.
+func TestInterruptEndsARun(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	target := startFake(t, &fakeServer{mute: true})
+	s := &Scenario{Name: "test", run: func(r *run) error {
+		time.AfterFunc(time.Millisecond, cancel)
+		return shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run(r)
+	}}
+	o := quick()
+	o.Duration = time.Hour
+	if _, err := runScenario(ctx, s, target, o); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestServerDiesDuringARun(t *testing.T) {
+	b := &Bench{A: fakeCommand(t, "--exit", "2000"), Pairs: 1, Options: quick(), Progress: func(string) {}}
+	b.Options.Duration = time.Hour // only the death ends it
+	c := b.Compare(context.Background(), scenarioNamed("1to1-16"))
+	if !errors.Is(c.Err, errDied) || !strings.Contains(c.Err.Error(), "has had enough") {
+		t.Fatalf("got %v", c.Err)
+	}
+}
+
+// I5: nothing is left running, whether a run ends or is interrupted.
+func TestServersAreStopped(t *testing.T) {
+	p, err := fakeCommand(t).start(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := p.PID
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Fatalf("it should run: %v", err)
+	}
+	p.stop()
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Fatalf("it should be gone: %v", err)
+	}
+}
+
+func TestServerThatRefusesToStart(t *testing.T) {
+	_, err := fakeCommand(t, "--refuse").start(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "refuses to start") {
+		t.Fatalf("got %v", err)
+	}
+	_, err = Command{Name: "none", Path: "/nonexistent/server"}.start(context.Background())
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestPinnedServerSeesItsCPUsOnly(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no pinning here")
+	}
+	c := fakeCommand(t)
+	c.CPUs = []int{0}
+	p, err := c.start(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/status")
+	if err != nil || !strings.Contains(string(b), "Cpus_allowed_list:\t0\n") {
+		t.Fatalf("%v\n%s", err, b)
+	}
+}
+
+func TestNotANATSServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte("220 mail ready\r\n"))
+		}
+	}()
+	_, err = dial(&Target{Addr: l.Addr().String()})
+	if err == nil || !strings.Contains(err.Error(), "not a NATS server") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// The relay moves what every kind of traffic needs.
+func TestRelayCarriesAllTraffic(t *testing.T) {
+	for _, s := range catalogue {
+		if !s.Wire {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go serveRelay(l, 2)
+			o := quick()
+			o.Window = 1 << 20
+			target := &Target{Name: "relay", Addr: l.Addr().String(), Wire: true}
+			if _, err := runScenario(context.Background(), s, target, o); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

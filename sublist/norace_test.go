@@ -1,0 +1,5 @@
+//go:build !race
+
+package sublist
+
+const raceEnabled = false

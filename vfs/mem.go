@@ -1,0 +1,349 @@
+package vfs
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Mem is a file system in memory that tells what is durable from what is not,
+// see Crash. The zero value is not usable; NewMem makes an empty one.
+type Mem struct {
+	mu      sync.Mutex // guards everything below and every node
+	root    *node
+	locks   map[string]bool
+	crashed bool
+}
+
+// node is a file or a directory. What is durable is what the last sync left;
+// the changes since then are pending and survive a crash by chance.
+type node struct {
+	dir bool
+
+	data    []byte // file: as the running system sees it
+	durable []byte
+	pending []fileChange
+
+	names        map[string]*node // directory: as the running system sees it
+	durableNames map[string]*node
+	pendingNames []nameChange
+}
+
+// fileChange is an unsynced write (data set) or change of length.
+type fileChange struct {
+	data []byte
+	off  int64
+	size int64 // new length if data is nil
+	lost bool  // its sync failed: later syncs do not cover it
+}
+
+// nameChange is an unsynced change of one directory, atomic as journals make it.
+type nameChange struct {
+	gone string // name that disappears, or ""
+	name string // name that appears with node, or ""
+	node *node
+	move *move // set on both halves of a renaming across directories
+	lost bool
+}
+
+// move ties the halves of a renaming across directories: they survive together.
+type move struct{ durable bool }
+
+func newDir() *node {
+	return &node{dir: true, names: map[string]*node{}, durableNames: map[string]*node{}}
+}
+
+// NewMem returns an empty file system.
+func NewMem() *Mem {
+	return &Mem{root: newDir(), locks: map[string]bool{}}
+}
+
+// enter locks m and checks that it still runs and that the name is valid.
+func (m *Mem) enter(op, name string) error {
+	if err := checkName(op, name); err != nil {
+		m.mu.Lock()
+		return err
+	}
+	m.mu.Lock()
+	if m.crashed {
+		return fmt.Errorf("vfs: %s %s: %w", op, name, ErrCrashed)
+	}
+	return nil
+}
+
+// find returns the node of a name, or nil.
+func (m *Mem) find(name string) *node {
+	n := m.root
+	if name == "." {
+		return n
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if n = n.names[part]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// parent returns the directory that holds name.
+func (m *Mem) parent(op, name string) (*node, error) {
+	dir := m.find(path.Dir(name))
+	if dir == nil || name == "." {
+		return nil, pathError(op, name, fs.ErrNotExist)
+	}
+	if !dir.dir {
+		return nil, pathError(op, name, syscall.ENOTDIR)
+	}
+	return dir, nil
+}
+
+func pathError(op, name string, err error) error {
+	return fmt.Errorf("vfs: %w", &fs.PathError{Op: op, Path: name, Err: err})
+}
+
+// Open implements FS.
+func (m *Mem) Open(name string, flag Flag) (File, error) {
+	err := m.enter("open", name)
+	defer m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := m.parent("open", name)
+	if err != nil {
+		return nil, err
+	}
+	base := path.Base(name)
+	n := dir.names[base]
+	switch {
+	case n == nil && flag&Create == 0:
+		return nil, pathError("open", name, fs.ErrNotExist)
+	case n == nil:
+		n = &node{}
+		dir.change(nameChange{name: base, node: n})
+	case n.dir:
+		return nil, pathError("open", name, syscall.EISDIR)
+	case flag&Create != 0 && flag&Exclusive != 0:
+		return nil, pathError("open", name, fs.ErrExist)
+	}
+	return &memFile{fs: m, node: n, name: name, flag: flag}, nil
+}
+
+// change applies and records a change of names.
+func (n *node) change(c nameChange) {
+	c.apply(n.names)
+	n.pendingNames = append(n.pendingNames, c)
+}
+
+func (c nameChange) apply(names map[string]*node) {
+	if c.gone != "" {
+		delete(names, c.gone)
+	}
+	if c.name != "" {
+		names[c.name] = c.node
+	}
+}
+
+// Remove implements FS.
+func (m *Mem) Remove(name string) error {
+	err := m.enter("remove", name)
+	defer m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	dir, err := m.parent("remove", name)
+	if err != nil {
+		return err
+	}
+	n := dir.names[path.Base(name)]
+	if n == nil {
+		return pathError("remove", name, fs.ErrNotExist)
+	}
+	if n.dir && len(n.names) > 0 {
+		return pathError("remove", name, syscall.ENOTEMPTY)
+	}
+	dir.change(nameChange{gone: path.Base(name)})
+	return nil
+}
+
+// Rename implements FS. Also across directories both names change or none.
+func (m *Mem) Rename(from, to string) error {
+	if err := checkName("rename", to); err != nil {
+		return err
+	}
+	err := m.enter("rename", from)
+	defer m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	source, err := m.parent("rename", from)
+	if err != nil {
+		return err
+	}
+	target, err := m.parent("rename", to)
+	if err != nil {
+		return err
+	}
+	n := source.names[path.Base(from)]
+	if n == nil {
+		return pathError("rename", from, fs.ErrNotExist)
+	}
+	if from == to {
+		return nil
+	}
+	if old := target.names[path.Base(to)]; old != nil {
+		switch {
+		case old.dir && !n.dir:
+			return pathError("rename", to, syscall.EISDIR)
+		case n.dir && !old.dir:
+			return pathError("rename", to, syscall.ENOTDIR)
+		case old.dir && len(old.names) > 0:
+			return pathError("rename", to, syscall.ENOTEMPTY)
+		}
+	}
+	if n.dir && strings.HasPrefix(to, from+"/") {
+		return pathError("rename", to, syscall.EINVAL)
+	}
+	if source == target {
+		source.change(nameChange{gone: path.Base(from), name: path.Base(to), node: n})
+		return nil
+	}
+	both := &move{}
+	target.change(nameChange{name: path.Base(to), node: n, move: both})
+	source.change(nameChange{gone: path.Base(from), move: both})
+	return nil
+}
+
+// MkdirAll implements FS.
+func (m *Mem) MkdirAll(dir string) error {
+	err := m.enter("mkdir", dir)
+	defer m.mu.Unlock()
+	if err != nil || dir == "." {
+		return err
+	}
+	n := m.root
+	for part := range strings.SplitSeq(dir, "/") {
+		next := n.names[part]
+		if next == nil {
+			next = newDir()
+			n.change(nameChange{name: part, node: next})
+		}
+		if !next.dir {
+			return pathError("mkdir", dir, syscall.ENOTDIR)
+		}
+		n = next
+	}
+	return nil
+}
+
+// List implements FS.
+func (m *Mem) List(dir string) ([]Entry, error) {
+	err := m.enter("list", dir)
+	defer m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	n := m.find(dir)
+	if n == nil {
+		return nil, pathError("list", dir, fs.ErrNotExist)
+	}
+	if !n.dir {
+		return nil, pathError("list", dir, syscall.ENOTDIR)
+	}
+	entries := make([]Entry, 0, len(n.names))
+	for name, child := range n.names {
+		entries = append(entries, child.entry(name))
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+func (n *node) entry(name string) Entry {
+	return Entry{Name: name, Size: int64(len(n.data)), Dir: n.dir}
+}
+
+// Stat implements FS.
+func (m *Mem) Stat(name string) (Entry, error) {
+	err := m.enter("stat", name)
+	defer m.mu.Unlock()
+	if err != nil {
+		return Entry{}, err
+	}
+	n := m.find(name)
+	if n == nil {
+		return Entry{}, pathError("stat", name, fs.ErrNotExist)
+	}
+	return n.entry(path.Base(name)), nil
+}
+
+// SyncDir implements FS.
+func (m *Mem) SyncDir(dir string) error {
+	err := m.enter("syncdir", dir)
+	defer m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	n := m.find(dir)
+	if n == nil || !n.dir {
+		return pathError("syncdir", dir, fs.ErrNotExist)
+	}
+	n.syncNames()
+	return nil
+}
+
+// syncNames makes pending changes durable, except those a failed sync lost:
+// they keep their place among the pending ones.
+func (n *node) syncNames() {
+	kept := n.pendingNames[:0]
+	for _, c := range n.pendingNames {
+		if c.lost {
+			kept = append(kept, c)
+		} else {
+			c.apply(n.durableNames)
+			if c.move != nil {
+				c.move.durable = true
+			}
+		}
+	}
+	clear(n.pendingNames[len(kept):])
+	n.pendingNames = kept
+}
+
+// Lock implements FS.
+func (m *Mem) Lock(name string) (io.Closer, error) {
+	f, err := m.Open(name, Create)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locks[name] {
+		return nil, fmt.Errorf("vfs: lock %s: %w", name, ErrLocked)
+	}
+	m.locks[name] = true
+	return &memLock{File: f, fs: m, name: name}, nil
+}
+
+type memLock struct {
+	File
+	fs   *Mem
+	name string
+}
+
+func (l *memLock) Close() error {
+	l.fs.mu.Lock()
+	delete(l.fs.locks, l.name)
+	l.fs.mu.Unlock()
+	return l.File.Close()
+}
+
+// Space implements FS. Memory is not measured: it is always 1 TiB.
+func (m *Mem) Space() (Space, error) {
+	err := m.enter("space", ".")
+	defer m.mu.Unlock()
+	return Space{Total: 1 << 40, Free: 1 << 40}, err
+}
