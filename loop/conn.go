@@ -110,6 +110,10 @@ func (c *Conn) Pending() int64 { return c.queued.Load() + c.flying.Load() }
 // connection. Any goroutine.
 func (c *Conn) Sent() (msgs, bytes int64) { return c.outMsgs.Load(), c.outBytes.Load() }
 
+// Stalls returns how often the connection was slowed as a producer. Any
+// goroutine.
+func (c *Conn) Stalls() int64 { return c.stall.count.Load() }
+
 // Backlog returns how many pieces and bytes waited when the connection was
 // aborted, or wait now. Owner only.
 func (c *Conn) Backlog() (segments, bytes int) {

@@ -30,7 +30,8 @@ type stallState struct {
 	stalled bool
 	// on is the connection in whose list of waiters the producer is. Set and
 	// cleared by that connection's loop.
-	on atomic.Pointer[Conn]
+	on    atomic.Pointer[Conn]
+	count atomic.Int64
 }
 
 // StallCounters tell how often and how long producers were slowed.
@@ -69,6 +70,7 @@ func (l *Loop) applyStall(p *Conn) {
 		return
 	}
 	p.stall.stalled = true
+	p.stall.count.Add(1)
 	p.stall.since = l.now()
 	p.pause(pauseStall)
 	l.AfterFunc(&p.stall.timer, bound, func() { l.resumeProducer(p) })

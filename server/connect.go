@@ -90,7 +90,7 @@ func connectError(err error) string {
 
 // identify keeps the names of a client for logs and monitors.
 func (c *session) identify(o *connectOptions) {
-	id := identity{name: o.Name, lang: o.Lang, version: o.Version}
+	id := identity{name: o.Name, lang: o.Lang, version: o.Version, user: o.User}
 	var parts []string
 	if o.Version != "" {
 		parts = append(parts, "v"+o.Version)

@@ -21,11 +21,19 @@ type ConnInfo struct {
 	InMsgs, OutMsgs     int64
 	InBytes, OutBytes   int64
 	NumSubs             int
-	Subs                []string // subjects, at most closedSubsMax; only if asked for
+	Subs                []SubInfo // of a closed one at most closedSubsMax; of an open one only if asked for
+	Stalls              int64     // how often it was slowed as a producer
+	User                string
 	Account             string
 	Name, Lang, Version string
 	Closed              time.Time // zero while open
 	Reason              string    // why it was closed
+}
+
+// SubInfo is what a monitor shows of a subscription.
+type SubInfo struct {
+	Subject, Queue, SID string
+	Delivered, Max      int64 // Max 0: no auto-unsubscribe
 }
 
 // closedSubsMax bounds the subjects kept of a closed connection.
@@ -63,10 +71,10 @@ func (r *closedRecords) list() []ConnInfo {
 }
 
 // remember records a closed session.
-func (s *Server) remember(c *session, reason Reason, subs []string) {
+func (s *Server) remember(c *session, reason Reason, numSubs int, subs []SubInfo) {
 	info := c.describe()
 	info.Closed, info.Reason = time.Now(), reason.String()
-	info.Subs, info.NumSubs = subs, len(subs)
+	info.Subs, info.NumSubs = subs, numSubs
 	s.closed.add(info)
 }
 
@@ -77,14 +85,14 @@ func (c *session) describe() ConnInfo {
 		ID: c.c.ID(), Peer: c.peer, Loop: c.w.index, Opened: c.opened,
 		RTT: time.Duration(c.rtt.Load()), Pending: c.c.Pending(),
 		InMsgs: c.inMsgs.Load(), InBytes: c.inBytes.Load(), OutMsgs: out, OutBytes: outBytes,
-		NumSubs: len(c.subs), Account: c.acc.Name,
+		NumSubs: len(c.subs), Account: c.acc.Name, Stalls: c.c.Stalls(),
 	}
 	info.LastActivity = c.opened
 	if seen := c.lastSeen.Load(); seen > 0 {
 		info.LastActivity = time.Now().Add(-time.Duration(c.w.lp.Now() - seen))
 	}
 	if id := c.ident.Load(); id != nil {
-		info.Name, info.Lang, info.Version = id.name, id.lang, id.version
+		info.Name, info.Lang, info.Version, info.User = id.name, id.lang, id.version, id.user
 	}
 	return info
 }
@@ -122,9 +130,7 @@ func (w *worker) describeAll(subs bool) []ConnInfo {
 	w.each(func(c *session) {
 		info := c.describe()
 		if subs {
-			for _, sub := range c.subs {
-				info.Subs = append(info.Subs, sub.subject)
-			}
+			info.Subs = c.subInfos(len(c.subs))
 		}
 		out = append(out, info)
 	})
@@ -141,6 +147,8 @@ type Stats struct {
 	TotalConnections int64
 	Subscriptions    int64
 	SlowConsumers    int64
+	StaleConnections int64
+	Inserts, Removes uint64 // of subscriptions, since the start
 	account.Totals
 	Loops          []loop.Stats
 	Chunks, Shared int64 // outbound buffers in use
@@ -148,9 +156,11 @@ type Stats struct {
 
 // Stats reads the counters. It waits for nothing.
 func (s *Server) Stats() Stats {
+	interest := s.global.Interest.Stats()
 	st := Stats{
 		Started: s.started, Connections: s.connections.Load(), TotalConnections: s.totalConns.Load(),
-		Subscriptions: int64(s.global.Interest.Count()), SlowConsumers: s.slowConsumers.Load(),
+		Subscriptions: int64(interest.Subscriptions), Inserts: interest.Inserts, Removes: interest.Removes,
+		SlowConsumers: s.slowConsumers.Load(), StaleConnections: s.staleConns.Load(),
 		Totals: account.Sum(s.counters),
 	}
 	s.mu.Lock()

@@ -47,6 +47,7 @@ type Server struct {
 	connections   atomic.Int64 // open or being opened
 	totalConns    atomic.Int64
 	slowConsumers atomic.Int64
+	staleConns    atomic.Int64
 
 	mu       sync.Mutex // guards the next three
 	running  bool
@@ -82,7 +83,7 @@ func New(o Options, log Logger) (*Server, error) {
 		opts: o, log: log, id: id, xkey: xkey,
 		global:   account.New[subscription](account.Global, o.Loops),
 		counters: make([]account.Counters, o.Loops),
-		quit:     make(chan struct{}), done: make(chan struct{}),
+		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
 	s.closed.max = o.MaxClosedClients
 	s.clientLimits = clientLimits(&o)
@@ -142,7 +143,6 @@ func (s *Server) Start() error {
 			return err
 		}
 	}
-	s.started = time.Now()
 	group, err := s.startLoops()
 	if err != nil {
 		return err

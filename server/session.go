@@ -44,8 +44,8 @@ type session struct {
 
 // identity is what CONNECT tells about a client, for logs and monitors.
 type identity struct {
-	name, lang, version string
-	label               string // suffix of the log prefix
+	name, lang, version, user string
+	label                     string // suffix of the log prefix
 }
 
 // stage is how far the start-up of a session has come.
@@ -179,10 +179,13 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 		c.slowConsumerNotice(r)
 	}
 	c.debugf("Client connection closed: %s", r)
-	left := c.subjects()
+	if r == StaleConnection {
+		w.srv.staleConns.Add(1)
+	}
+	num, left := len(c.subs), c.subInfos(closedSubsMax)
 	c.dropAllSubs()
 	w.unlink(c)
-	w.srv.remember(c, r, left)
+	w.srv.remember(c, r, num, left)
 }
 
 func (c *session) slowConsumerNotice(r Reason) {
@@ -196,14 +199,17 @@ func (c *session) slowConsumerNotice(r Reason) {
 		o.WriteDeadline, chunks, bytes)
 }
 
-// subjects lists the subscriptions, for the record of a closed connection.
-func (c *session) subjects() []string {
-	out := make([]string, 0, min(len(c.subs), closedSubsMax))
+// subInfos describes at most max subscriptions.
+func (c *session) subInfos(max int) []SubInfo {
+	out := make([]SubInfo, 0, min(len(c.subs), max))
 	for _, sub := range c.subs {
-		if len(out) == closedSubsMax {
+		if len(out) == max {
 			break
 		}
-		out = append(out, sub.subject)
+		out = append(out, SubInfo{
+			Subject: sub.subject, Queue: sub.queue, SID: sub.sid,
+			Delivered: sub.delivered.Load(), Max: sub.max.Load(),
+		})
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func (s source) Totals() monitor.Totals {
 	st := s.server.Stats()
 	t := monitor.Totals{
 		Connections: int(st.Connections), TotalConnections: uint64(st.TotalConnections),
-		Subscriptions: uint64(max(st.Subscriptions, 0)), SlowConsumers: st.SlowConsumers,
+		Subscriptions: uint64(max(st.Subscriptions, 0)), SlowConsumers: st.SlowConsumers, StaleConnections: st.StaleConnections,
 		InMsgs: st.InMsgs, InBytes: st.InBytes, OutMsgs: st.OutMsgs, OutBytes: st.OutBytes,
 	}
 	for _, l := range st.Loops {
@@ -74,19 +74,20 @@ func monitorConn(c *server.ConnInfo) monitor.Conn {
 		Start: c.Opened, LastActivity: c.LastActivity, Stop: c.Closed, Reason: c.Reason,
 		RTT: c.RTT, PendingBytes: c.Pending, InMsgs: c.InMsgs, OutMsgs: c.OutMsgs,
 		InBytes: c.InBytes, OutBytes: c.OutBytes, Subscriptions: c.NumSubs,
-		Name: c.Name, Lang: c.Lang, Version: c.Version, Account: c.Account,
+		Name: c.Name, Lang: c.Lang, Version: c.Version, Account: c.Account, User: c.User, Stalls: c.Stalls,
 	}
 	if len(c.Subs) > 0 {
 		m.Subs = make([]monitor.Sub, len(c.Subs))
-		for i, subject := range c.Subs {
-			m.Subs[i] = monitor.Sub{Subject: subject}
+		for i, sub := range c.Subs {
+			m.Subs[i] = monitor.Sub{Subject: sub.Subject, Queue: sub.Queue, SID: sub.SID, Msgs: sub.Delivered, Max: sub.Max}
 		}
 	}
 	return m
 }
 
 func (s source) Interest() monitor.Interest {
-	return monitor.Interest{Subscriptions: uint64(max(s.server.Stats().Subscriptions, 0))}
+	st := s.server.Stats()
+	return monitor.Interest{Subscriptions: uint64(max(st.Subscriptions, 0)), Inserts: st.Inserts, Removes: st.Removes}
 }
 
 // errNotListening is the reference's text for a client listener that is not up.

@@ -209,3 +209,65 @@ func setBytes(s *Step, text string) error {
 	}
 	return nil
 }
+
+// String writes the script in its language.
+func (s *Script) String() string {
+	var out strings.Builder
+	if len(s.Flags) > 0 {
+		fmt.Fprintf(&out, "flags %s\n", strings.Join(s.Flags, " "))
+	}
+	if s.Pings {
+		out.WriteString("pings\n")
+	}
+	if s.Config != "" {
+		out.WriteString("config\n")
+		for line := range strings.Lines(s.Config) {
+			out.WriteString("  " + line)
+		}
+	}
+	for _, step := range s.Steps {
+		fmt.Fprintln(&out, step)
+	}
+	return out.String()
+}
+
+// String writes the step in the script's language.
+func (s Step) String() string {
+	words := []string{s.Verb}
+	if s.Conn != "" {
+		words = append(words, s.Conn)
+	}
+	if s.Count > 0 {
+		words = append(words, strconv.Itoa(s.Count))
+	}
+	if len(s.Cuts) > 0 {
+		cuts := make([]string, len(s.Cuts))
+		for i, cut := range s.Cuts {
+			cuts[i] = strconv.Itoa(cut)
+		}
+		words = append(words, strings.Join(cuts, ","))
+	}
+	switch {
+	case s.Verb == "logs":
+		words = append(words, string(s.Bytes))
+	case len(s.Bytes) > 0:
+		words = append(words, escape(s.Bytes))
+	}
+	if s.Maybe {
+		words = append(words, "maybe")
+	}
+	return strings.Join(words, " ")
+}
+
+// escape is the reverse of setBytes.
+func escape(b []byte) string {
+	text := strconv.Quote(string(b))
+	text = strings.ReplaceAll(text[1:len(text)-1], `\"`, `"`)
+	if trimmed := strings.TrimSuffix(text, " "); trimmed != text {
+		text = trimmed + `\x20`
+	}
+	if trimmed := strings.TrimPrefix(text, " "); trimmed != text {
+		text = `\x20` + trimmed
+	}
+	return text
+}

@@ -113,3 +113,15 @@ func TestDeliveryLen(t *testing.T) {
 	length("MSG foo", -1)
 	length("PONG\r\nMSG", 6)
 }
+
+// TestWriteScript reads what String writes.
+func TestWriteScript(t *testing.T) {
+	text := "flags -D\npings\nconfig\n  a: 1\nopen a\nsend a \\x20x\\r\\n\\x00é\\xff\"\\\\ y\\x20\ncut a 1,2 abc\nrepeat a 3 x\nline a 1\neof a maybe\nlogs 2 a.*\n"
+	s, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.String(); got != text {
+		t.Errorf("got\n%swant\n%s", got, text)
+	}
+}

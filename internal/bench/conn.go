@@ -34,7 +34,8 @@ type conn struct {
 	writer  bool        // a publisher owns the write side
 	pongDue atomic.Bool // the writer owes the server a PONG
 	closing atomic.Bool // end of stream is expected from here on
-	once    sync.Once
+	mu      sync.Mutex  // guards closed: a descriptor's number is reused at once
+	closed  bool
 }
 
 // serverInfo holds what the generator needs of INFO.
@@ -304,23 +305,31 @@ func (c *conn) setTimeouts(d time.Duration) {
 // hangUp ends both directions and wakes whoever is blocked on c; the
 // descriptor stays valid until close.
 func (c *conn) hangUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing.Store(true)
+	switch {
+	case c.closed:
+	case c.raw != nil:
+		c.raw.Close()
+	default:
+		unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	}
+}
+
+// close releases the descriptor. Nobody may be reading or writing any more.
+func (c *conn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
 	c.closing.Store(true)
 	if c.raw != nil {
 		c.raw.Close()
-		return
 	}
-	unix.Shutdown(c.fd, unix.SHUT_RDWR)
-}
-
-// close releases the descriptor. Nobody may be using c any more.
-func (c *conn) close() {
-	c.once.Do(func() {
-		c.closing.Store(true)
-		if c.raw != nil {
-			c.raw.Close()
-		}
-		if c.file != nil {
-			c.file.Close()
-		}
-	})
+	if c.file != nil {
+		c.file.Close()
+	}
 }

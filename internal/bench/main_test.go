@@ -192,6 +192,7 @@ func fakeCommand(t *testing.T, args ...string) Command {
 // quick are options for runs whose figures nobody reads.
 func quick() Options {
 	o := DefaultOptions()
+	o.Window = 128 << 10
 	o.Duration, o.Warmup = 40*time.Millisecond, 60*time.Millisecond
 	return o
 }

@@ -53,6 +53,7 @@ func serveRelay(l net.Listener, threads int) error {
 		if err != nil {
 			return err
 		}
+		defer rd.close()
 		readers = append(readers, rd)
 	}
 	for i := 0; ; i++ {
@@ -64,6 +65,7 @@ func serveRelay(l net.Listener, threads int) error {
 		if err != nil {
 			continue
 		}
+		defer raw.close() // when the relay ends: routes may hold it until then
 		c := &relayConn{conn: raw, relay: r}
 		if c.send([]byte(relayInfo)) == nil {
 			readers[i%threads].watch(raw, c)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 	}
 	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(service, inbox, q.payload, 0, 1)}
 	rq.question.stampFrom(0)
-	rq.seq = 1
+	rq.first, rq.seq = bytes.Clone(rq.question.bytes), 1
 	in := &frames{order: orderExactly, next: make([]uint64, 1), done: f, on: rq.answered}
 	rq.c, err = r.subscriber([]byte("SUB "+inbox+" 1\r\n"), in)
 	return rq, err
@@ -112,6 +113,7 @@ type requester struct {
 	c        *conn
 	flow     *flow
 	question *block
+	first    []byte // what begin sends
 	seq      uint64
 	sent     int64
 	hist     *hdrhistogram.Histogram
@@ -120,7 +122,7 @@ type requester struct {
 
 func (q *requester) begin() error {
 	q.flow.sent.Add(1)
-	return q.c.write(q.question.bytes)
+	return q.c.write(q.first)
 }
 
 func (q *requester) ask(now int64) error {

@@ -78,10 +78,12 @@ func runScenario(ctx context.Context, s *Scenario, t *Target, o Options) (Result
 		}
 		r.readers = append(r.readers, rd)
 	}
-	watched := make(chan struct{})
-	defer close(watched)
-	go r.watchTarget(watched)
+	finished := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() { r.watchTarget(finished) })
 	err := s.run(r)
+	close(finished)
+	watcher.Wait()
 	if cause := context.Cause(r.ctx); cause != nil {
 		err = cause
 	}
@@ -91,13 +93,15 @@ func runScenario(ctx context.Context, s *Scenario, t *Target, o Options) (Result
 	return Result{Values: r.values, hist: r.hist}, nil
 }
 
-// watchTarget fails the run as soon as the server's process ends.
-func (r *run) watchTarget(done <-chan struct{}) {
+// watchTarget fails the run as soon as the server's process ends, and releases
+// whoever waits inside a run that failed.
+func (r *run) watchTarget(finished <-chan struct{}) {
 	select {
 	case <-r.target.exit: // nil when the process is not ours: never
 		r.fail(errDied)
 	case <-r.ctx.Done():
-	case <-done:
+	case <-finished:
+		return
 	}
 	r.wreck()
 }

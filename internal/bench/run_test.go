@@ -33,14 +33,13 @@ func TestLoads(t *testing.T) {
 	}
 	for name, body := range loads {
 		t.Run(name, func(t *testing.T) {
-			fake := &fakeServer{}
 			if name == "churn" {
 				t.Skip("needs a server that knows UNSUB by name; covered with the reference server")
 			}
 			for _, readers := range []int{1, 3} {
 				o := quick()
 				o.Readers = readers
-				res, err := execute(startFake(t, fake), o, body)
+				res, err := execute(startFake(t, &fakeServer{}), o, body)
 				if err != nil {
 					t.Fatal(err)
 				}
