@@ -30,6 +30,8 @@ var edges = map[string]string{
 	"cmd/peregrine → monitor":          "starts it and shows it the server",
 	"cmd/peregrine → server":           "runs it",
 
+	"config → config/grammar": "options are read from the parsed tree",
+
 	"internal/bench → " + hdrhistogram: "latency distributions",
 	"internal/bench → " + unix:         "epoll and processor affinity of the generator",
 
@@ -45,6 +47,8 @@ var edges = map[string]string{
 	"server → " + nkeys: "server ids and curve keys",
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
+
+	"jetstream/commitlog → vfs": "the log is files behind the disk seam",
 
 	"vfs → " + unix: "direct I/O, preallocation and syncs of a disk",
 }

@@ -8,7 +8,7 @@ import (
 
 var (
 	seedFlag = flag.Uint64("seed", 0, "run the simulation with this seed only")
-	runsFlag = flag.Uint64("runs", 25, "how many seeds the simulation runs")
+	runsFlag = flag.Uint64("runs", 16, "how many seeds the simulation runs")
 )
 
 // chaos is one random run.
@@ -26,11 +26,21 @@ func TestChaos(t *testing.T) {
 	if *seedFlag != 0 {
 		first, last = *seedFlag, *seedFlag
 	}
+	stalls, reasons := int64(0), map[string]int{}
+	defer func() { t.Logf("%d stalls; closed: %v", stalls, reasons) }()
 	for seed := first; seed <= last; seed++ {
 		t.Logf("seed %d", seed)
 		simRun(t, 2+int(seed%4), seed, 3+int(seed%5), func(s *sim) {
 			c := &chaos{sim: s, mortal: map[*simSock]bool{}}
 			c.run()
+			for _, st := range s.g.Stats() {
+				stalls += st.Stalls
+			}
+			for _, k := range s.socks {
+				if k.conn.closing {
+					reasons[k.handler.err.Error()]++
+				}
+			}
 		})
 		if t.Failed() {
 			t.Fatalf("again with -run TestChaos -seed %d", seed)
@@ -58,10 +68,10 @@ func (c *chaos) run() {
 }
 
 func (c *chaos) subscriber(loop int) {
-	lim := &Limits{StallSoft: 8 << 10, StallHard: 64 << 10}
+	lim := &Limits{StallSoft: 70 << 10, StallHard: 140 << 10}
 	mortal := c.rng.IntN(2) == 0
 	if mortal && c.rng.IntN(2) == 0 {
-		lim = &Limits{PendingMax: 100 << 10, StallSoft: 25 << 10, StallHard: 75 << 10, WriteDeadline: 500 * time.Millisecond}
+		lim = &Limits{PendingMax: 280 << 10, StallSoft: 70 << 10, StallHard: 210 << 10, WriteDeadline: 500 * time.Millisecond}
 	}
 	k := c.adopt(loop, lim)
 	k.window = c.rng.IntN(4 << 10)

@@ -185,6 +185,11 @@ const lingerMax = 2 * time.Second
 
 func (c *Conn) startClose(err error, flush bool) {
 	if c.closing {
+		if !flush && !c.aborted { // no more waiting for the peer to take its last bytes
+			c.aborted = true
+			c.out.drop(c.loop)
+			c.loop.finishClose(c)
+		}
 		return
 	}
 	c.lostSegs, c.lostBytes = c.Backlog()

@@ -33,6 +33,7 @@ type Group struct {
 	partialMax int
 	write      func(fd int, iov [][]byte) (n int, err error) // for other loops' sockets
 	done       sync.WaitGroup
+	stop       sync.Once
 	nextLoop   atomic.Uint32
 	nextID     atomic.Uint64
 
@@ -200,14 +201,18 @@ func (g *Group) Stop() {
 		})
 	}
 	g.done.Wait()
+	g.stop.Do(g.finish)
+}
+
+// finish handles what the loops sent each other last, so that no buffer and no
+// socket is lost, and frees the engines. Nothing runs any more.
+func (g *Group) finish() {
 	for _, l := range g.loops {
 		l.wakeTimer.Stop()
 		l.life.Lock()
 		l.stopped = true
 		l.life.Unlock()
 	}
-	// Nothing runs and nothing more can be posted: what the loops sent each
-	// other last is handled here, so that no buffer and no socket is lost.
 	for range g.loops {
 		for _, l := range g.loops {
 			l.stopping = true

@@ -11,7 +11,7 @@ import (
 // TestPendingMax: a connection that takes nothing is closed when more than its
 // limit waits, not before, wherever the bytes come from.
 func TestPendingMax(t *testing.T) {
-	const size = 1000 // of a record
+	const size = 10_000 // of a record
 	for from := range 2 {
 		simRun(t, 2, 1, 0, func(s *sim) {
 			lim := &Limits{PendingMax: 20 * size}
@@ -57,6 +57,7 @@ func TestPendingCountsOnce(t *testing.T) {
 			s.record(l, sub, []byte("while both are on the way"), nil)
 			ev.Woken()
 		})
+		px.feed(frame(0, 10, sub.index))
 		po.feed(frame(0, 10, sub.index)) // 80,000 wait, not 160,000
 		if sub.handler.closed != 0 {
 			t.Fatal("closed below its limit")
@@ -119,8 +120,8 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// stallLimits slow producers at 10,000 bytes, and in any case at 30,000.
-var stallLimits = &Limits{PendingMax: 40_000, StallSoft: 10_000, StallHard: 30_000}
+// stallLimits slow producers at 100,000 bytes, and in any case at 300,000.
+var stallLimits = &Limits{PendingMax: 400_000, StallSoft: 100_000, StallHard: 300_000}
 
 // TestStallEndsWhenDrained: the producer of a full queue is read again as soon
 // as it is half empty, before the bound is over (I6).
@@ -128,8 +129,8 @@ func TestStallEndsWhenDrained(t *testing.T) {
 	for from := range 2 {
 		simRun(t, 2, 1, 0, func(s *sim) {
 			sub, p := s.adopt(0, stallLimits), s.adopt(from, &Limits{})
-			sub.window = 500
-			f := frame(0, 5000-recordHead, sub.index)
+			sub.window = 5000
+			f := frame(0, 50_000-recordHead, sub.index)
 			for i := 0; p.reading; i++ {
 				if i == 4 {
 					t.Fatal("not paused over the threshold")
@@ -137,7 +138,7 @@ func TestStallEndsWhenDrained(t *testing.T) {
 				p.feed(f)
 				s.settle()
 			}
-			sub.window = 4000
+			sub.window = 40_000
 			s.settle()
 			if p.reading {
 				t.Error("read again while the queue is more than half full")
@@ -158,11 +159,11 @@ func TestStallEndsWhenDrained(t *testing.T) {
 // bounded time, again and again, whatever it did before; others are not slowed.
 func TestStallIsBounded(t *testing.T) {
 	simRun(t, 2, 1, 0, func(s *sim) {
-		lim := &Limits{StallSoft: 1000, StallHard: 2000}
+		lim := &Limits{StallSoft: 100_000, StallHard: 200_000}
 		sub, p, free := s.adopt(0, lim), s.adopt(1, &Limits{}), s.adopt(1, &Limits{})
-		f := frame(0, 2000, sub.index)
-		p.feed(f)
+		p.feed(frame(0, 200_000, sub.index))
 		s.settle()
+		f := frame(0, 10, sub.index)
 		for i := range 2 * waitersPerQueue {
 			p.feed(f)
 			s.settle()
@@ -193,7 +194,7 @@ func TestDeadReceiverSlowsNobody(t *testing.T) {
 	simRun(t, 2, 1, 0, func(s *sim) {
 		dead, p, route := s.adopt(0, stallLimits), s.adopt(1, &Limits{}), s.adopt(1, &Limits{NeverStalled: true})
 		s.sleep(2 * stallProgress)
-		f := frame(0, 5000-recordHead, dead.index)
+		f := frame(0, 50_000-recordHead, dead.index)
 		for range 5 {
 			p.feed(f)
 			s.settle()
@@ -221,7 +222,7 @@ func TestStallEndsWithTheReceiver(t *testing.T) {
 	for from := range 2 {
 		simRun(t, 2, 1, 0, func(s *sim) {
 			sub, p := s.adopt(0, stallLimits), s.adopt(from, &Limits{})
-			p.feed(frame(0, 31_000, sub.index))
+			p.feed(frame(0, 310_000, sub.index))
 			s.settle()
 			p.feed(frame(0, 100, sub.index))
 			s.settle()
@@ -324,7 +325,7 @@ func TestPauseReading(t *testing.T) {
 		}
 		// What was in the buffer already is not lost.
 		s.turn(0, func(ev Events) {
-			n := copy(ev.ReadBuffer(p.fd), frame(0, 31_000, sub.index))
+			n := copy(ev.ReadBuffer(p.fd), frame(0, 1000, sub.index))
 			ev.Received(p.fd, n, nil)
 		})
 		p.conn.PauseReading(false)

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,7 +12,7 @@ import (
 const (
 	// readBufferSize bounds one read, and so what one connection may cause in
 	// a turn.
-	readBufferSize = 128 << 10
+	readBufferSize = 256 << 10
 	// partialMin is how much of a cut frame can at least be kept in front of
 	// the next read; Config.PartialMax raises it.
 	partialMin = 16 << 10
@@ -98,21 +99,42 @@ func (l *Loop) Queue(c *Conn, size int) *Queue {
 	} else if q = l.stage(c.slot); q == nil || q.conn != c {
 		q = l.openStage(c)
 	}
+	if pending := q.base + q.bytes + size; pending >= q.look && !l.admit(c, int64(pending)) {
+		return nil
+	}
+	return q
+}
+
+// begin notes, at the first use in a turn, how much of c's output is elsewhere
+// and from where on its limits have to be looked at.
+func (q *Queue) begin(c *Conn, base int64) {
+	q.base, q.look = int(base), math.MaxInt
 	if lim := c.limit.Load(); lim != nil {
-		pending := int64(q.base + q.bytes + size)
-		if pending >= lim.StallSoft {
-			if lim.PendingMax > 0 && pending > lim.PendingMax {
-				l.overflow(c)
-				return nil
-			}
-			if l.current != nil {
-				if over, bound := c.overThreshold(lim, pending, l.turnAt); over {
-					l.noteStall(c, bound)
-				}
+		for _, at := range [...]int64{lim.PendingMax, lim.StallSoft} {
+			if at > 0 {
+				q.look = min(q.look, int(at))
 			}
 		}
 	}
-	return q
+}
+
+// admit holds c's pending bytes against its limits. It reports false if c is a
+// slow consumer and closed.
+func (l *Loop) admit(c *Conn, pending int64) bool {
+	lim := c.limit.Load()
+	if lim == nil {
+		return true
+	}
+	if lim.PendingMax > 0 && pending > lim.PendingMax {
+		l.overflow(c)
+		return false
+	}
+	if l.current != nil {
+		if over, bound := c.overThreshold(lim, pending, l.turnAt); over {
+			l.noteStall(c, bound)
+		}
+	}
+	return true
 }
 
 // overflow closes a connection that is over its limit.
@@ -153,7 +175,7 @@ func (l *Loop) openStage(c *Conn) *Queue {
 		q = new(Queue)
 	}
 	q.conn = c
-	q.base = int(c.Pending())
+	q.begin(c, c.Pending())
 	l.stages[c.slot] = q
 	l.staged = append(l.staged, q)
 	return q
@@ -166,6 +188,9 @@ func (l *Loop) Reserve(q *Queue, n int) []byte { return q.reserve(l, n) }
 // Commit takes what was appended to a Reserve.
 func (l *Loop) Commit(q *Queue, b []byte) { q.commit(b) }
 
+// AppendPair copies head and then tail into q.
+func (l *Loop) AppendPair(q *Queue, head string, tail []byte) { q.appendPair(l, head, tail) }
+
 // Append copies b into q.
 func (l *Loop) Append(q *Queue, b []byte) { q.append(l, b) }
 
@@ -177,7 +202,7 @@ func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(sh,
 func (l *Loop) markDirty(c *Conn) {
 	if !c.dirty {
 		c.dirty = true
-		c.out.base = int(c.flying.Load())
+		c.out.begin(c, c.flying.Load())
 		l.dirty = append(l.dirty, c)
 		if !c.blocked {
 			c.takeBaton()

@@ -21,6 +21,7 @@ type Queue struct {
 
 	conn  *Conn
 	base  int // bytes of the connection that are queued elsewhere, at the first use this turn
+	look  int // pending bytes from which the limits matter
 	class int8
 }
 
@@ -53,6 +54,31 @@ func (q *Queue) commit(b []byte) {
 	ck.buf = ck.buf[:lo+len(b)]
 	s.b = ck.buf[lo-len(s.b) : lo+len(b)]
 	q.bytes += len(b)
+}
+
+// appendPair copies head and tail to the tail of the queue, contiguously if
+// they fit into a chunk. It is the path of most messages.
+func (q *Queue) appendPair(l *Loop, head string, tail []byte) {
+	n := len(head) + len(tail)
+	if i := len(q.segs) - 1; i >= q.head {
+		s := &q.segs[i]
+		if ck := s.ck; ck != nil && cap(ck.buf)-len(ck.buf) >= n {
+			at := len(ck.buf)
+			b := ck.buf[:at+n]
+			copy(b[at:], head)
+			copy(b[at+len(head):], tail)
+			ck.buf = b
+			s.b = s.b[:len(s.b)+n]
+			q.bytes += n
+			return
+		}
+	}
+	if n <= chunkMax {
+		q.commit(append(append(q.reserve(l, n), head...), tail...))
+		return
+	}
+	q.commit(append(q.reserve(l, len(head)), head...))
+	q.append(l, tail)
 }
 
 // append copies b to the tail.

@@ -32,8 +32,8 @@ type sim struct {
 	preempt  int         // one yield in so many lets others run; 0: none
 	sleeping atomic.Bool // bells rung meanwhile come from timers
 	onWrite  func(by int, k *simSock)
-	onTurn   func()
-	waste    int // writes in a row that moved no byte
+	after    func() // runs when the group has stopped
+	waste    int    // writes in a row that moved no byte
 	chunks0  int64
 	shared0  int64
 }
@@ -68,8 +68,9 @@ type simSock struct {
 	broken bool
 	writes int
 
-	got  []byte // received by the peer, not parsed yet
-	next []uint32
+	got      []byte // received by the peer, not parsed yet
+	next     []uint32
+	onRecord func(payload int)
 }
 
 // simRun runs body in a bubble with a group of n loops.
@@ -89,8 +90,8 @@ func simRun(t *testing.T, n int, seed uint64, preempt int, body func(s *sim)) {
 		for _, e := range s.engines {
 			<-e.ready
 		}
+		t.Cleanup(s.shutdown)
 		body(s)
-		s.shutdown()
 	})
 }
 
@@ -244,9 +245,6 @@ func (s *sim) turn(i int, f func(ev Events)) {
 	s.depth--
 	s.busy[i] = false
 	s.invariants()
-	if s.onTurn != nil {
-		s.onTurn()
-	}
 }
 
 // invariants checks I3.
@@ -411,6 +409,7 @@ func (s *sim) offer(i int, lim *Limits, refuse bool) *simSock {
 
 // shutdown stops the group and checks that nothing is left.
 func (s *sim) shutdown() {
+	clear(s.busy) // a test that gave up did so in the middle of a turn
 	done := make(chan struct{})
 	s.sleeping.Store(true)
 	go func() { s.g.Stop(); close(done) }()
@@ -443,6 +442,9 @@ func (s *sim) shutdown() {
 		}
 	}
 	<-done
+	if s.after != nil {
+		s.after()
+	}
 	for _, k := range s.socks {
 		_ = unix.Close(k.far)
 		if h := k.handler; h != nil && h.opened() && h.closed != 1 {
@@ -472,14 +474,22 @@ const (
 	frameHead = 8
 )
 
+// pattern is what payloads are made of.
+var pattern = func() (b [4099]byte) {
+	for i := range b {
+		b[i] = byte(i*7 + i>>8)
+	}
+	return b
+}()
+
 func frame(flags byte, payload int, targets ...int) []byte {
 	b := make([]byte, frameHead, frameHead+2*len(targets)+payload)
 	b[4], b[5] = flags, byte(len(targets))
 	for _, t := range targets {
 		b = binary.LittleEndian.AppendUint16(b, uint16(t))
 	}
-	for i := range payload {
-		b = append(b, byte(i*7+payload))
+	for n := payload; n > 0; n -= len(pattern) {
+		b = append(b, pattern[:min(n, len(pattern))]...)
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)))
 	return b
@@ -628,6 +638,9 @@ func (k *simSock) parse() {
 			panic(fmt.Sprintf("conn %d: record %d of loop %d is damaged", k.index, seq, from))
 		}
 		k.next[from]++
+		if k.onRecord != nil {
+			k.onRecord(n)
+		}
 		k.got = k.got[recordHead+n:]
 	}
 }

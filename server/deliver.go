@@ -59,23 +59,21 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 	if last {
 		w.expire(sub)
 	}
-	size := len(m.Subject) + len(sub.sid) + headExtra
-	q := w.lp.Queue(to.c, size+len(m.Reply)+len(m.Payload))
+	q := w.lp.Queue(to.c, len(m.Subject)+len(sub.sid)+len(m.Reply)+len(m.Payload)+headExtra)
 	if q == nil {
 		return false
 	}
-	q.Msgs++
+	n := m.Size
 	headers := m.HeaderLen > 0 && to.headers.Load()
-	if tail := m.Tail; tail != nil && (m.HeaderLen <= 0 || headers) {
-		w.queueTail(q, m, sub.sid, tail, size)
-		q.Payload += int64(m.Size)
-		w.tally.outBytes += int64(m.Size)
+	if m.Tail != nil && (m.HeaderLen <= 0 || headers) {
+		w.queueTail(q, m, sub)
 	} else {
-		n := w.queueWhole(q, m, sub.sid, headers)
-		q.Payload += int64(n)
-		w.tally.outBytes += int64(n)
+		n = w.queueWhole(q, m, sub.sid, headers)
 	}
+	q.Msgs++
+	q.Payload += int64(n)
 	w.tally.outMsgs++
+	w.tally.outBytes += int64(n)
 	if w.trace {
 		w.traceDelivery(m, sub, headers)
 	}
@@ -84,28 +82,31 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 
 // queueTail sends "<verb> <subject> <sid> " and what followed the subject in
 // the publish, as it stands.
-func (w *worker) queueTail(q *loop.Queue, m *message, sid string, tail []byte, size int) {
-	if m.shared != nil && len(tail) > copyMax {
-		b := w.lp.Reserve(q, size)
-		w.lp.Commit(q, appendPrefix(b, m, sid))
-		w.lp.AppendShared(q, m.shared, tail)
+func (w *worker) queueTail(q *loop.Queue, m *message, sub *subscription) {
+	refer := m.shared != nil && len(m.Tail) > copyMax
+	if sub.prefix != "" && m.HeaderLen <= 0 && !refer {
+		w.lp.AppendPair(q, sub.prefix, m.Tail)
 		return
 	}
-	b := w.lp.Reserve(q, size+len(tail))
-	b = appendPrefix(b, m, sid)
-	w.lp.Commit(q, append(b, tail...))
-}
-
-func appendPrefix(b []byte, m *message, sid string) []byte {
-	if m.HeaderLen > 0 {
-		b = append(b, "HMSG "...)
-	} else {
-		b = append(b, "MSG "...)
+	room := len(m.Subject) + len(sub.sid) + headExtra
+	if !refer {
+		room += len(m.Tail)
 	}
-	b = append(b, m.Subject...)
-	b = append(b, ' ')
-	b = append(b, sid...)
-	return append(b, ' ')
+	b := w.lp.Reserve(q, room)
+	if m.HeaderLen > 0 {
+		b = append(b, 'H')
+	}
+	if sub.prefix != "" {
+		b = append(b, sub.prefix...)
+	} else {
+		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
+	}
+	if refer {
+		w.lp.Commit(q, b)
+		w.lp.AppendShared(q, m.shared, m.Tail)
+		return
+	}
+	w.lp.Commit(q, append(b, m.Tail...))
 }
 
 // queueWhole builds the line from its parts: the publish was not written

@@ -3,6 +3,7 @@ package server
 import (
 	"sync/atomic"
 
+	"peregrine/account"
 	"peregrine/codec"
 	"peregrine/sublist"
 )
@@ -14,6 +15,8 @@ type subscription struct {
 	subject string
 	queue   string
 	sid     string
+	prefix  string // "MSG <subject> <sid> ", for a literal subject
+	middle  string // " <sid> ", for a subject with wildcards
 
 	delivered atomic.Int64
 	max       atomic.Int64 // 0: no auto-unsubscribe
@@ -74,15 +77,28 @@ func tokens(subject []byte) int {
 	return n
 }
 
+// newSubscription keeps what f says, in one string for all parts.
+func newSubscription(c *session, f *codec.Frame) *subscription {
+	n := len(f.Subject)
+	all := make([]byte, 0, len("MSG   ")+n+len(f.SID)+len(f.Queue))
+	all = append(append(append(all, "MSG "...), f.Subject...), ' ')
+	all = append(append(append(all, f.SID...), ' '), f.Queue...)
+	text := string(all)
+	at := len("MSG ") + n // end of the subject
+	end := at + 1 + len(f.SID) + 1
+	sub := &subscription{sess: c, subject: text[len("MSG "):at], sid: text[at+1 : end-1], queue: text[end:]}
+	if sublist.HasWildcard(sub.subject) {
+		sub.middle = text[at:end]
+	} else {
+		sub.prefix = text[:end]
+	}
+	return sub
+}
+
 // addSub puts a new subscription into the interest. It is false for a subject
 // that cannot be subscribed to, and nothing has changed then.
 func (c *session) addSub(f *codec.Frame) bool {
-	// One allocation for the strings of a subscription.
-	all := make([]byte, 0, len(f.Subject)+len(f.Queue)+len(f.SID))
-	all = append(append(append(all, f.Subject...), f.Queue...), f.SID...)
-	text := string(all)
-	n, m := len(f.Subject), len(f.Subject)+len(f.Queue)
-	sub := &subscription{sess: c, subject: text[:n], queue: text[n:m], sid: text[m:]}
+	sub := newSubscription(c, f)
 	if err := c.acc.Interest.Insert(sub.subject, sub.queue, c.w.index, 1, sub); err != nil {
 		return false
 	}
@@ -146,7 +162,12 @@ func (w *worker) expire(sub *subscription) {
 	c.w.lp.PostFrom(w.lp, func() { c.dropSub(sub) })
 }
 
-// dropAllSubs ends every subscription of the session.
+// dropBatch is how many subscriptions leave the interest in one turn.
+const dropBatch = 2048
+
+// dropAllSubs ends every subscription of the session. None is delivered to any
+// more when it returns; if they are many, they leave the interest over the
+// next turns.
 func (c *session) dropAllSubs() {
 	if len(c.subs) == 0 {
 		return
@@ -160,7 +181,15 @@ func (c *session) dropAllSubs() {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
 	}
-	c.acc.Interest.RemoveBatch(batch)
 	c.subs = nil
 	c.numSubs.Store(0)
+	c.w.removeInterest(c.acc, batch)
+}
+
+func (w *worker) removeInterest(acc *account.Account[subscription], subs []sublist.Subscription[subscription]) {
+	n := min(len(subs), dropBatch)
+	acc.Interest.RemoveBatch(subs[:n])
+	if rest := subs[n:]; len(rest) > 0 {
+		w.lp.PostFrom(w.lp, func() { w.removeInterest(acc, rest) })
+	}
 }

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"peregrine/account"
 	"peregrine/codec"
@@ -25,6 +27,7 @@ type worker struct {
 	rng      *rand.PCG
 	debug    bool
 	trace    bool
+	sweeper  loop.Timer
 	sessions *session // a list
 	count    atomic.Int64
 }
@@ -47,7 +50,26 @@ func (w *worker) link(c *session) {
 		c.next.prev = c
 	}
 	w.sessions = c
-	w.count.Add(1)
+	if w.count.Add(1) == 1 {
+		w.lp.AfterFunc(&w.sweeper, sweepInterval, w.sweep)
+	}
+}
+
+const (
+	sweepInterval = time.Second
+	sweepLines    = 1024
+)
+
+// sweep drops results from the match cache that hold on to subscriptions that
+// are gone, a part of it at a time and all of it when nobody is left.
+func (w *worker) sweep() {
+	if w.count.Load() > 0 {
+		w.cache.Sweep(sweepLines)
+		w.lp.AfterFunc(&w.sweeper, sweepInterval, w.sweep)
+		return
+	}
+	w.cache.Sweep(math.MaxInt)
+	w.scratch = sublist.Result[subscription]{}
 }
 
 func (w *worker) unlink(c *session) {

@@ -29,6 +29,7 @@ type Cache[T any] struct {
 	lines []line[T]
 	o     CacheOptions
 
+	last     int // the line of the last hit; it may hold another subject now
 	used     int // lines in use
 	pointers int // sum of their costs
 	hand     int // where a sweep goes on
@@ -92,12 +93,18 @@ func (c *Cache[T]) Match(l *List[T], subject []byte) *Result[T] {
 // A nil scratch makes it Match.
 func (c *Cache[T]) MatchInto(l *List[T], subject []byte, scratch *Result[T]) *Result[T] {
 	s := view(subject)
-	hash := hashOf(s)
-	tag := hash ^ l.salt
 	c.matches++
 	if c.tags == nil {
 		c.start()
 	}
+	// A publisher mostly stays with its subject: look there before hashing.
+	if e := &c.lines[c.last]; e.list == l && e.res != nil && e.subject() == s && e.fresh(l, c.tags[c.last]^l.salt) {
+		e.warm = true
+		c.hits++
+		return e.res
+	}
+	hash := hashOf(s)
+	tag := hash ^ l.salt
 	base := int(tag) & (len(c.tags) - 1) &^ (ways - 1)
 	for i, t := range c.tags[base : base+ways] {
 		if t != tag {
@@ -105,6 +112,7 @@ func (c *Cache[T]) MatchInto(l *List[T], subject []byte, scratch *Result[T]) *Re
 		}
 		if e := &c.lines[base+i]; e.list == l && e.subject() == s {
 			if e.res != nil && e.fresh(l, hash) {
+				c.last = base + i
 				e.warm = true
 				c.hits++
 				return e.res

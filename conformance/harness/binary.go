@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Seat names the server under test.
@@ -106,7 +107,7 @@ func build(seat Seat, src source) (string, error) {
 }
 
 // freeze copies output to dir/name-<digest> unless it is there already, and
-// removes the copies of earlier builds.
+// removes copies that no test can still be using.
 func freeze(dir, name, output string) (string, error) {
 	in, err := os.Open(output)
 	if err != nil {
@@ -118,12 +119,9 @@ func freeze(dir, name, output string) (string, error) {
 		return "", err
 	}
 	target := filepath.Join(dir, name+"-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if _, err := os.Stat(target); err == nil {
+	now := time.Now()
+	if err := os.Chtimes(target, now, now); err == nil {
 		return target, nil
-	}
-	old, err := filepath.Glob(filepath.Join(dir, name+"-*"))
-	if err != nil {
-		return "", err
 	}
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return "", err
@@ -131,12 +129,27 @@ func freeze(dir, name, output string) (string, error) {
 	if err := copyExecutable(in, target); err != nil {
 		return "", err
 	}
-	for _, path := range old {
+	return target, prune(filepath.Join(dir, name+"-*"), now.Add(-copyLifetime))
+}
+
+// copyLifetime is longer than any test run.
+const copyLifetime = 3 * time.Hour
+
+func prune(pattern string, before time.Time) error {
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || info.ModTime().After(before) {
+			continue
+		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
+			return err
 		}
 	}
-	return target, nil
+	return nil
 }
 
 func copyExecutable(in io.Reader, target string) error {

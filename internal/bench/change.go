@@ -25,7 +25,7 @@ func verdict(m Metric, q []float64) string {
 	case m.Neutral:
 		return ""
 	case len(q) < confidentPairs:
-		return fmt.Sprintf("%d pairs: too few to tell", len(q))
+		return fmt.Sprintf("? too few pairs (%d of %d)", len(q), confidentPairs)
 	case s.Min <= neutral && s.Max >= neutral || s.Median > neutral-tell && s.Median < neutral+tell:
 		return "~ no change beyond noise"
 	case (s.Median > neutral) == m.Lower:

@@ -61,6 +61,7 @@ func (s span) plus(t span) span {
 		s.got = make([]uint64, len(t.got))
 	}
 	s.wall += t.wall
+	s.others += t.others
 	s.server = CPU{User: s.server.User + t.server.User, Sys: s.server.Sys + t.server.Sys}
 	s.self = CPU{User: s.self.User + t.self.User, Sys: s.self.Sys + t.self.Sys}
 	for i := range t.got {

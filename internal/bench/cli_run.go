@@ -55,6 +55,9 @@ func (s *settings) run(ctx context.Context, args []string, stdout, stderr io.Wri
 		fmt.Fprintln(stderr, "bench: nothing was run")
 		return exitUsage
 	}
+	if report.OtherCores > disturbedCores {
+		fmt.Fprintln(stderr, "bench:", report.quietness())
+	}
 	if err := s.finish(report, stdout); err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return exitFailed
@@ -123,7 +126,7 @@ func (s *settings) newReport(args []string) *Report {
 }
 
 func seatOf(c Command) Seat {
-	return Seat{Name: c.Name, Version: c.Version, Commit: c.Commit, Args: c.Args}
+	return Seat{Name: c.Name, Version: c.Version, Args: c.Args}
 }
 
 // commandText is the command line without the directories of this machine and

@@ -41,13 +41,7 @@ type conn struct {
 // serverInfo holds what the generator needs of INFO.
 type serverInfo struct {
 	Version     string `json:"version"`
-	Name        string `json:"server_name"`
-	Go          string `json:"go"`
-	Commit      string `json:"git_commit"`
-	MaxPayload  int    `json:"max_payload"`
 	TLSRequired bool   `json:"tls_required"`
-	TLSVerify   bool   `json:"tls_verify"`
-	Auth        bool   `json:"auth_required"`
 }
 
 // login is what a connection presents in CONNECT; zero means nothing.

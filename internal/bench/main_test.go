@@ -147,7 +147,7 @@ func (f *fakeServer) publish(words []string, payload []byte) bool {
 }
 
 // fakeMain serves at -a HOST -p PORT; --exit N ends it at the N-th publish,
-// --silent keeps it from listening at all.
+// --refuse and --tls end it at once.
 func fakeMain(args []string) int {
 	f := &fakeServer{}
 	host, port := "", ""
@@ -162,7 +162,7 @@ func fakeMain(args []string) int {
 		case "--exit":
 			i++
 			f.exit, _ = strconv.Atoi(args[i])
-		case "--refuse":
+		case "--refuse", "--tls":
 			fmt.Fprintln(os.Stderr, "the fake server refuses to start")
 			return 1
 		case "--version":

@@ -9,6 +9,7 @@ type snapshot struct {
 	at       time.Time
 	server   CPU
 	self     CPU
+	machine  time.Duration // of all processes; 0: unknown
 	progress []uint64
 }
 
@@ -19,6 +20,7 @@ func (r *run) snapshot(flows []*flow) (snapshot, error) {
 		if s.server, err = readCPU(r.target.PID); err != nil {
 			return s, err
 		}
+		s.machine, _ = machineCPU()
 	}
 	for _, f := range flows {
 		s.progress = append(s.progress, f.got.Load())
@@ -31,11 +33,13 @@ type span struct {
 	wall   time.Duration
 	server CPU
 	self   CPU
-	got    []uint64 // by flow
+	others time.Duration // CPU of everybody else
+	got    []uint64      // by flow
 }
 
 func (a snapshot) until(b snapshot) span {
 	s := span{wall: b.at.Sub(a.at), server: b.server.minus(a.server), self: b.self.minus(a.self)}
+	s.others = max(0, b.machine-a.machine-s.server.total()-s.self.total())
 	for i := range a.progress {
 		s.got = append(s.got, b.progress[i]-a.progress[i])
 	}
@@ -71,7 +75,7 @@ func (r *run) record(s span, messages float64, frameBytes int) {
 	if frameBytes > 0 {
 		v["mb_per_s"] = messages * float64(frameBytes) / sec / 1e6
 	}
-	v["generator_cores"] = s.self.total().Seconds() / sec
+	r.recordShares(s)
 	r.recordMemory()
 	if r.target.PID == 0 || messages == 0 {
 		return
@@ -80,9 +84,18 @@ func (r *run) record(s span, messages float64, frameBytes int) {
 	v["cpu_us_per_msg"] = micros(s.server.total())
 	v["cpu_user_us_per_msg"] = micros(s.server.User)
 	v["cpu_sys_us_per_msg"] = micros(s.server.Sys)
-	v["server_cores"] = s.server.total().Seconds() / sec
 	if cpu := s.server.total().Seconds(); cpu > 0 {
 		v["msgs_per_cpu_s"] = messages / cpu
+	}
+}
+
+// recordShares stores who had how much of the machine.
+func (r *run) recordShares(s span) {
+	sec := s.wall.Seconds()
+	r.values["generator_cores"] = s.self.total().Seconds() / sec
+	if r.target.PID != 0 {
+		r.values["server_cores"] = s.server.total().Seconds() / sec
+		r.values[othersCores] = s.others.Seconds() / sec
 	}
 }
 

@@ -56,3 +56,28 @@ func kilobytes(s string) int64 {
 	n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(s), " kB"), 10, 64)
 	return n << 10
 }
+
+// machineCPU is what all processes together have used, the kernel's own work
+// and time stolen by the host included.
+func machineCPU() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal …
+	if len(fields) < 9 {
+		return 0, fmt.Errorf("/proc/stat: %q", line)
+	}
+	var busy time.Duration
+	for i, f := range fields[1:9] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %q", line)
+		}
+		if i != 3 && i != 4 { // idle, iowait
+			busy += time.Duration(n) * tick
+		}
+	}
+	return busy, nil
+}

@@ -24,13 +24,18 @@ type Report struct {
 	Metrics     []Metric         `json:"metrics"`
 	Percentiles []float64        `json:"percentiles"` // of latency curves
 	Scenarios   []ScenarioReport `json:"scenarios"`
+	// OtherCores is how many cores' worth of CPU processes other than server
+	// and generator used while measuring: median over all runs. Above
+	// disturbedCores the figures are those of a busy machine.
+	OtherCores float64 `json:"other_cores"`
 }
+
+const disturbedCores = 0.15
 
 // Seat is one of the servers compared.
 type Seat struct {
 	Name    string   `json:"name"`
-	Version string   `json:"version"`
-	Commit  string   `json:"commit,omitempty"`
+	Version string   `json:"version"` // as --version prints it, revision included
 	Args    []string `json:"args,omitempty"`
 }
 
@@ -92,7 +97,25 @@ func (r *Report) add(c Comparison) *ScenarioReport {
 		}
 	}
 	r.Scenarios = append(r.Scenarios, s)
+	r.OtherCores = r.otherCores()
 	return &r.Scenarios[len(r.Scenarios)-1]
+}
+
+func (r *Report) otherCores() float64 {
+	var all []float64
+	for _, s := range r.Scenarios {
+		all = append(append(all, s.A[othersCores]...), s.B[othersCores]...)
+	}
+	return spreadOf(all).Median
+}
+
+// quietness says how much the rest of the machine disturbed.
+func (r *Report) quietness() string {
+	text := fmt.Sprintf("other processes used %.2f cores meanwhile", r.OtherCores)
+	if r.OtherCores > disturbedCores {
+		text += ": a busy machine, so read the ratios and CPU per message, not the absolute figures"
+	}
+	return text
 }
 
 // mainMetric is the figure that the scenario is about.

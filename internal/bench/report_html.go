@@ -35,6 +35,7 @@ func (r *Report) HTML(w io.Writer) error {
 	return page.Execute(w, map[string]any{
 		"Report": r, "TwoSided": r.twoSided(), "Panels": r.panels(), "Curves": r.curvePanels(),
 		"Gains": template.HTML(r.gainChart("")), "Rows": r.rows(), "Problems": r.problems(),
+		"Quietness": r.quietness(),
 	})
 }
 

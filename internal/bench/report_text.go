@@ -89,12 +89,13 @@ func (r *Report) Markdown(out io.Writer) error {
 	fmt.Fprintf(w, "# Benchmark, %s\n\n", r.When.UTC().Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(w, "`%s`\n\n", r.Command)
 	for i, s := range r.Seats {
-		fmt.Fprintf(w, "* %c: %s, %s%s\n", 'A'+i, s.Name, s.Version, prefixed(", commit ", s.Commit))
+		fmt.Fprintf(w, "* %c: %s, %s\n", 'A'+i, s.Name, strings.Join(append([]string{s.Version}, s.Args...), " "))
 	}
 	fmt.Fprintf(w, "* %s, %d cores, %s MiB, %s, kernel %s, governor %s, %s%s\n", e.CPU, e.Cores,
 		human(float64(e.MemoryMB)), e.OS, e.Kernel, e.Governor, e.Go, prefixed(", generator ", e.Generator))
 	fmt.Fprintf(w, "* %d pairs, interleaved; %.3g s measured after %.3g s; window %s KiB; medians, and the ratio's extremes\n",
 		r.Settings.Pairs, r.Settings.Duration, r.Settings.Warmup, human(float64(r.Settings.WindowBytes>>10)))
+	fmt.Fprintf(w, "* %s\n", r.quietness())
 	if len(r.Settings.ServerCPUs)+len(r.Settings.ClientCPUs) > 0 {
 		fmt.Fprintf(w, "* server on CPUs %v, generator on CPUs %v\n", r.Settings.ServerCPUs, r.Settings.ClientCPUs)
 	}

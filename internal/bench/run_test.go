@@ -33,9 +33,6 @@ func TestLoads(t *testing.T) {
 	}
 	for name, body := range loads {
 		t.Run(name, func(t *testing.T) {
-			if name == "churn" {
-				t.Skip("needs a server that knows UNSUB by name; covered with the reference server")
-			}
 			for _, readers := range []int{1, 3} {
 				o := quick()
 				o.Readers = readers
@@ -175,7 +172,7 @@ func TestNotANATSServer(t *testing.T) {
 // The relay moves what every kind of traffic needs.
 func TestRelayCarriesAllTraffic(t *testing.T) {
 	for _, s := range catalogue {
-		if !s.Wire {
+		if !s.Wire || s.Name == "fan1000-128" { // the latter takes seconds, and is fan100 again
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {

@@ -41,7 +41,11 @@ var Metrics = []Metric{
 	{Name: "rss_peak_mb", Title: "peak resident memory", Unit: "MiB", Lower: true},
 	{Name: "server_cores", Title: "server's share", Unit: "cores", Neutral: true},
 	{Name: "generator_cores", Title: "generator's share", Unit: "cores", Neutral: true},
+	{Name: othersCores, Title: "everybody else's share", Unit: "cores", Neutral: true},
 }
+
+// othersCores is the metric that tells how quiet the machine was.
+const othersCores = "others_cores"
 
 // Scenario is one piece of work.
 type Scenario struct {

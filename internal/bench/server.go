@@ -40,8 +40,7 @@ type Command struct {
 	Env       []string // added to the environment
 	CPUs      []int    // pin to these; empty: all
 	Peregrine bool     // takes Peregrine's own flags
-	Version   string
-	Commit    string
+	Version   string   // as --version prints it
 }
 
 // process is a started server.

@@ -34,10 +34,9 @@ func (s storm) run(r *run) error {
 	}
 	sec := seen.wall.Seconds()
 	r.values["conns_per_s"] = float64(count) / sec
-	r.values["generator_cores"] = seen.self.total().Seconds() / sec
+	r.recordShares(seen)
 	r.recordMemory()
 	if r.target.PID != 0 && count > 0 {
-		r.values["server_cores"] = seen.server.total().Seconds() / sec
 		r.values["cpu_us_per_conn"] = float64(seen.server.total()/time.Microsecond) / float64(count)
 	}
 	return nil
