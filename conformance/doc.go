@@ -20,7 +20,8 @@
 //
 //	harness    builds and starts servers, reads their logs and /proc figures
 //	script     the script language: parser, player, normaliser, comparison
-//	scripts    the scripts; scripts_test.go here plays them
+//	scripts    the scripts; scripts_test.go here plays them, random_test.go
+//	           makes more of them at random, many damaged
 //	clients    stock nats.go (core and micro) in both seats
 //	operator   flags, signals, files and log lines in both seats
 //	load       order, slow receivers, many connections, leaks
@@ -30,7 +31,8 @@
 //	go test ./...                     everything, a few minutes on two cores
 //	go test . -run Scripts/pub        some scripts
 //	go test . -v -transcripts         the reference's transcripts
-//	SOAK=1 go test ./load -timeout 1h the heavier variants
+//	SOAK=1 go test . ./load -timeout 1h the heavier variants
+//	SEED=1 go test . -run Random      the same random sessions again
 //
 // PEREGRINE_BIN and REFERENCE_BIN name binaries to use instead of building
 // them; the same binary may sit in both seats to try out the tests themselves.

@@ -119,7 +119,7 @@ func (l *Loop) handOver(c *Conn, q *Queue, kind itemKind) {
 	n.items = append(n.items, item{kind: kind, conn: c, lo: lo, hi: len(n.segs)})
 	clear(q.segs)
 	q.bytes = 0
-	q.reset()
+	q.reset(l)
 }
 
 // receive is the owner's end of handOver.

@@ -53,6 +53,7 @@ type Loop struct {
 	live      int
 	rbuf      []byte
 	chunks    chunkStore
+	segSpare  [][]seg
 	stages    []*Queue // by slot: what this turn has for other loops' connections
 	staged    []*Queue
 	direct    []*Queue // staged ones whose baton this turn has
@@ -195,7 +196,7 @@ func (l *Loop) AppendPair(q *Queue, head string, tail []byte) { q.appendPair(l, 
 func (l *Loop) Append(q *Queue, b []byte) { q.append(l, b) }
 
 // AppendShared queues b, a part of sh, by reference.
-func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(sh, b) }
+func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(l, sh, b) }
 
 // markDirty puts c on the list of what is flushed when the turn ends and gets
 // the baton for it.

@@ -42,7 +42,7 @@ func (q *Queue) reserve(l *Loop, n int) []byte {
 	if int(q.class) < chunkClasses-1 {
 		q.class++
 	}
-	q.segs = append(q.segs, seg{b: ck.buf, ck: ck})
+	q.push(l, seg{b: ck.buf, ck: ck})
 	return ck.buf
 }
 
@@ -91,9 +91,9 @@ func (q *Queue) append(l *Loop, b []byte) {
 }
 
 // appendShared queues b, a part of sh, by reference.
-func (q *Queue) appendShared(sh *Shared, b []byte) {
+func (q *Queue) appendShared(l *Loop, sh *Shared, b []byte) {
 	sh.Retain()
-	q.segs = append(q.segs, seg{b: b, sh: sh})
+	q.push(l, seg{b: b, sh: sh})
 	q.bytes += len(b)
 }
 
@@ -110,7 +110,7 @@ func (q *Queue) take(l *Loop, segs []seg) {
 				continue
 			}
 		}
-		q.segs = append(q.segs, s)
+		q.push(l, s)
 		q.bytes += len(s.b)
 	}
 }
@@ -153,17 +153,40 @@ func (q *Queue) sent(l *Loop, n int) {
 		l.freeSeg(s)
 		q.head++
 	}
-	q.reset()
+	q.reset(l)
 }
 
-// reset forgets the empty segment list; a long one is given back.
-func (q *Queue) reset() {
-	q.head, q.class = 0, 0
-	if cap(q.segs) > 8 {
-		q.segs = nil
-		return
+// push adds s to the list, which comes from the loop's spare ones: an idle
+// queue has none.
+func (q *Queue) push(l *Loop, s seg) {
+	if q.segs == nil {
+		if n := len(l.segSpare); n > 0 {
+			q.segs = l.segSpare[n-1]
+			l.segSpare = l.segSpare[:n-1]
+		} else {
+			q.segs = make([]seg, 0, 16)
+		}
 	}
-	q.segs = q.segs[:0]
+	if len(q.segs) == cap(q.segs) && q.head > len(q.segs)/2 {
+		// A queue that is never empty must not grow by what it has sent.
+		n := copy(q.segs, q.segs[q.head:])
+		clear(q.segs[n:])
+		q.segs, q.head = q.segs[:n], 0
+	}
+	q.segs = append(q.segs, s)
+}
+
+const (
+	segSpareMax = 64   // lists that a loop keeps
+	segListMax  = 4096 // entries of a list that is worth keeping
+)
+
+// reset gives the empty list back.
+func (q *Queue) reset(l *Loop) {
+	if q.segs != nil && len(l.segSpare) < segSpareMax && cap(q.segs) <= segListMax {
+		l.segSpare = append(l.segSpare, q.segs[:0])
+	}
+	q.segs, q.head, q.class = nil, 0, 0
 }
 
 // drop frees everything unsent.
@@ -172,7 +195,7 @@ func (q *Queue) drop(l *Loop) {
 		l.freeSeg(&q.segs[i])
 	}
 	q.bytes = 0
-	q.reset()
+	q.reset(l)
 }
 
 func (l *Loop) freeSeg(s *seg) {

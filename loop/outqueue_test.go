@@ -62,28 +62,28 @@ func (m *queueModel) step(l *Loop, r *rand.Rand, staged *queueModel) {
 		sh := NewShared(len(data))
 		copy(sh.Bytes(), data)
 		lo := r.IntN(len(data) + 1)
-		target.q.appendShared(sh, sh.Bytes()[lo:])
+		target.q.appendShared(l, sh, sh.Bytes()[lo:])
 		target.want = append(target.want, data[lo:]...)
 		sh.Release()
 	case 6: // what another loop staged arrives
 		m.q.take(l, staged.q.segs[staged.q.head:])
 		m.want = append(m.want, staged.want...)
-		staged.moved()
+		staged.moved(l)
 	case 7: // the rest of a write that another loop began arrives
 		staged.send(l, r)
 		m.q.prepend(staged.q.segs[staged.q.head:])
 		m.want = append(append([]byte(nil), staged.want...), m.want...)
-		staged.moved()
+		staged.moved(l)
 	case 8, 9:
 		m.send(l, r)
 	}
 }
 
 // moved empties a queue whose segments another queue has now.
-func (m *queueModel) moved() {
+func (m *queueModel) moved(l *Loop) {
 	clear(m.q.segs)
 	m.q.bytes = 0
-	m.q.reset()
+	m.q.reset(l)
 	m.want = nil
 }
 

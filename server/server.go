@@ -101,8 +101,9 @@ func newID() (string, error) {
 }
 
 // stallSoft is where producers begin to be slowed for a receiver that lags: a
-// backlog of that size keeps the receiver busy while they wait.
-const stallSoft = 1 << 20
+// backlog of that size keeps the receiver busy while they wait, also when it is
+// made of a few large messages.
+const stallSoft = 8 << 20
 
 func clientLimits(o *Options) *loop.Limits {
 	l := &loop.Limits{PendingMax: o.MaxPending, WriteDeadline: o.WriteDeadline}

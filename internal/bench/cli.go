@@ -75,74 +75,86 @@ the reference (--reference, or nats-server in PATH), in turn.
 
 `
 
-func parse(ctx context.Context, args []string, stderr io.Writer) (*settings, error) {
-	s := &settings{bench: Bench{Options: DefaultOptions()}}
-	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
-	o := &s.bench.Options
+// texts are the flags that need more than the flag package to be understood.
+type texts struct {
+	scenario, server, reference, serverArgs, referenceArgs string
+	url, ca, serverCPUs, clientCPUs                        string
+	pid                                                    int
+	noCeiling                                              bool
+}
+
+func (s *settings) define(f *flag.FlagSet) *texts {
+	x, o := &texts{}, &s.bench.Options
 	f.BoolVar(&s.list, "list", false, "list the scenarios and exit")
-	names := f.String("scenario", "quick", "`names` separated by commas, or quick, or full")
+	f.StringVar(&x.scenario, "scenario", "quick", "`names` separated by commas, or quick, or full")
 	f.IntVar(&s.bench.Pairs, "pairs", 5, "runs of each server, interleaved")
 	f.DurationVar(&o.Duration, "duration", 800*time.Millisecond, "measured part of a run")
 	f.DurationVar(&o.Warmup, "warmup", 250*time.Millisecond, "unmeasured start of a run")
 	f.IntVar(&o.Window, "window", o.Window, "`bytes` of deliveries under way, over all subscribers")
 	f.IntVar(&o.Readers, "readers", o.Readers, "reader threads of the generator")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "of random subjects")
-	noCeiling := f.Bool("no-ceiling", false, "leave out the runs against a bare relay")
-	server := f.String("server", "", "`path` of the server in seat A (default: this program)")
-	reference := f.String("reference", "", "`path` of the server in seat B (default: nats-server in PATH; none: one-sided)")
+	f.BoolVar(&x.noCeiling, "no-ceiling", false, "leave out the runs against a bare relay")
+	f.StringVar(&x.server, "server", "", "`path` of the server in seat A (default: this program)")
+	f.StringVar(&x.reference, "reference", "", "`path` of the server in seat B (default: nats-server in PATH; none: one-sided)")
 	f.StringVar(&s.bench.A.Name, "server-name", "", "its `name` in reports")
 	f.StringVar(&s.bench.B.Name, "reference-name", "", "its `name` in reports")
-	serverArgs := f.String("server-args", "", "further `arguments` for seat A, separated by blanks")
-	referenceArgs := f.String("reference-args", "", "further `arguments` for seat B")
-	address := f.String("url", "", "measure the server at nats://[user:password@]host:port or tls://…, one-sided")
-	pid := f.Int("pid", 0, "its process `id`, if it runs on this machine: adds CPU and memory")
-	ca := f.String("tls-ca", "", "`file` with the certificates that sign the server's, for tls://")
-	serverCPUs := f.String("server-cpus", "", "pin the servers to this `list`, such as 0,2-5")
-	clientCPUs := f.String("client-cpus", "", "pin the generator to this `list`")
+	f.StringVar(&x.serverArgs, "server-args", "", "further `arguments` for seat A, separated by blanks")
+	f.StringVar(&x.referenceArgs, "reference-args", "", "further `arguments` for seat B")
+	f.StringVar(&x.url, "url", "", "measure the server at nats://[user:password@]host:port or tls://…, one-sided")
+	f.IntVar(&x.pid, "pid", 0, "its process `id`, if it runs on this machine: adds CPU and memory")
+	f.StringVar(&x.ca, "tls-ca", "", "`file` with the certificates that sign the server's, for tls://")
+	f.StringVar(&x.serverCPUs, "server-cpus", "", "pin the servers to this `list`, such as 0,2-5")
+	f.StringVar(&x.clientCPUs, "client-cpus", "", "pin the generator to this `list`")
 	f.BoolVar(&s.changes, "changes", false, "end with a table of what is better or worse in A than in B")
 	f.StringVar(&s.base, "base-report", "", "end with the drift of ratios since this JSON `file`")
 	f.StringVar(&s.outputs.json, "json", "", "write the report to this `file`")
 	f.StringVar(&s.outputs.markdown, "markdown", "", "write tables to this `file`")
 	f.StringVar(&s.outputs.html, "html", "", "write a page with charts to this `file`")
 	f.StringVar(&s.outputs.svg, "svg", "", "write the chart of ratios to this `file`")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
+	return x
+}
+
+func parse(ctx context.Context, args []string, stderr io.Writer) (*settings, error) {
+	s := &settings{bench: Bench{Options: DefaultOptions()}}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
+	x := s.define(f)
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, err
+	case err != nil:
 		return nil, errors.New("see bench --help")
-	}
-	if s.list {
+	case s.list:
 		return s, nil
+	case f.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	s.bench.Ceiling = !*noCeiling
-	s.bench.A.Path, s.bench.B.Path = *server, *reference
-	s.bench.A.Args, s.bench.B.Args = strings.Fields(*serverArgs), strings.Fields(*referenceArgs)
-	var errs []error
-	try := func(err error) { errs = append(errs, err) }
-	if f.NArg() > 0 {
-		try(fmt.Errorf("unexpected argument %q", f.Arg(0)))
-	}
-	try(s.checkNumbers())
-	var err error
-	s.scenarios, err = FindScenarios(*names)
-	try(err)
-	s.bench.A.CPUs, err = parseCPUs(*serverCPUs)
-	try(err)
-	s.bench.B.CPUs = s.bench.A.CPUs
-	s.clientCPU, err = parseCPUs(*clientCPUs)
-	try(err)
-	if err := errors.Join(errs...); err != nil {
+	if err := s.understand(x); err != nil {
 		return nil, err
 	}
-	if *address != "" {
-		if *reference != "" || *server != "" {
-			return nil, errors.New("--url measures one running server; --server and --reference start some")
-		}
-		return s, s.useURL(*address, *ca, *pid)
+	if x.url == "" {
+		return s, s.useBinaries(ctx)
 	}
-	return s, s.useBinaries(ctx)
+	if x.reference != "" || x.server != "" {
+		return nil, errors.New("--url measures one running server; --server and --reference start some")
+	}
+	return s, s.useURL(x.url, x.ca, x.pid)
+}
+
+// understand checks everything that can be checked without a server, and
+// reports all mistakes at once.
+func (s *settings) understand(x *texts) error {
+	b := &s.bench
+	b.Ceiling = !x.noCeiling
+	b.A.Path, b.B.Path = x.server, x.reference
+	b.A.Args, b.B.Args = strings.Fields(x.serverArgs), strings.Fields(x.referenceArgs)
+	var errName, errServer, errClient error
+	s.scenarios, errName = FindScenarios(x.scenario)
+	b.A.CPUs, errServer = parseCPUs(x.serverCPUs)
+	b.B.CPUs = b.A.CPUs
+	s.clientCPU, errClient = parseCPUs(x.clientCPUs)
+	return errors.Join(s.checkNumbers(), errName, errServer, errClient)
 }
 
 func (s *settings) checkNumbers() error {

@@ -13,40 +13,45 @@ import (
 // referencePackage is the reference server; go.mod decides its version.
 const referencePackage = "github.com/nats-io/nats-server/v2"
 
-// servers returns the flags that name the servers to compare, building into
-// dir what own does not name.
-func servers(dir string, own map[string]string) ([]string, error) {
-	var flags []string
-	a := own["a"]
+// seats is what is to be compared.
+type seats struct {
+	flags          []string // for the benchmark
+	tree, baseTree string   // sources: the working tree, and the base's export
+}
+
+// prepare builds into dir what own does not name.
+func prepare(dir string, own map[string]string) (s seats, err error) {
+	if s.tree, err = rootModule(); err != nil {
+		return s, err
+	}
+	a, b, base := own["a"], own["b"], own["base"]
 	if a == "" {
-		root, err := rootModule()
-		if err != nil {
-			return nil, err
-		}
-		if a, err = build(root, dir, "peregrine", "./cmd/peregrine"); err != nil {
-			return nil, err
+		if a, err = build(s.tree, dir, "peregrine", "./cmd/peregrine"); err != nil {
+			return s, err
 		}
 	}
-	base, b := own["base"], own["b"]
 	switch {
 	case strings.HasSuffix(base, ".json"):
-		flags = append(flags, "--base-report", base)
+		s.flags = append(s.flags, "--base-report", base)
 	case base != "" && b != "":
-		return nil, errors.New("-base COMMIT and -b both name seat B")
+		return s, errors.New("-base COMMIT and -b both name seat B")
 	case base != "":
-		var err error
-		if b, err = buildCommit(dir, base); err != nil {
-			return nil, err
+		s.baseTree = filepath.Join(dir, "base")
+		if err := export(s.tree, base, s.baseTree); err != nil {
+			return s, err
 		}
-		flags = append(flags, "--changes", "--server-name", "new", "--reference-name", base)
+		if b, err = build(s.baseTree, dir, "peregrine-base", "./cmd/peregrine"); err != nil {
+			return s, err
+		}
+		s.flags = append(s.flags, "--changes", "--server-name", "new", "--reference-name", base)
 	}
 	if b == "" {
-		var err error
 		if b, err = build("", dir, "nats-server", referencePackage); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
-	return append(flags, "--server", a, "--reference", b), nil
+	s.flags = append(s.flags, "--server", a, "--reference", b)
+	return s, nil
 }
 
 // rootModule is the folder of Peregrine's own module.
@@ -58,41 +63,42 @@ func rootModule() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build compiles a package as seen from folder.
+// build compiles a package as seen from folder, with git's revision in it where
+// there is one.
 func build(folder, dir, name, pkg string) (string, error) {
 	path := filepath.Join(dir, name)
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
+	var problem error
+	for _, vcs := range []string{"auto", "false"} { // git may refuse to look into the folder
+		cmd := exec.Command("go", "build", "-buildvcs="+vcs, "-trimpath", "-o", path, pkg)
+		cmd.Dir = folder
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return path, nil
+		}
+		problem = fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
 	}
-	return path, nil
+	return "", problem
 }
 
-// buildCommit compiles Peregrine as it was at commit, from an export: neither
-// the working tree nor git's records are touched.
-func buildCommit(dir, commit string) (string, error) {
-	root, err := rootModule()
-	if err != nil {
-		return "", err
-	}
-	tree := filepath.Join(dir, "base")
+// export writes the repository as it was at commit into tree. Neither the
+// working tree nor git's records are touched.
+func export(root, commit, tree string) error {
 	if err := os.Mkdir(tree, 0o755); err != nil {
-		return "", err
+		return err
 	}
 	archive := exec.Command("git", "archive", "--format=tar", commit)
 	archive.Dir = root
 	tar, err := archive.Output()
 	if err != nil {
-		return "", fmt.Errorf("git archive %s: %w", commit, withOutput(err))
+		return fmt.Errorf("git archive %s: %w", commit, withOutput(err))
 	}
 	unpack := exec.Command("tar", "-x", "-C", tree)
 	unpack.Stdin = bytes.NewReader(tar)
 	if out, err := unpack.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("unpack %s: %w\n%s", commit, err, out)
+		return fmt.Errorf("unpack %s: %w\n%s", commit, err, out)
 	}
-	return build(tree, dir, "peregrine-base", "./cmd/peregrine")
+	return nil
 }
 
 // withOutput adds what a command said on standard error.

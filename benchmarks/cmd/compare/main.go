@@ -1,13 +1,16 @@
 // Command compare runs the benchmark on two servers: Peregrine as this working
 // tree has it, and the reference as this module's go.mod names it.
 //
-//	compare [-a PATH] [-b PATH] [-base COMMIT|REPORT.json] [flags of peregrine bench]
+//	compare [-a PATH] [-b PATH] [-base COMMIT|REPORT.json] [-micro ROUNDS [-packages LIST]] [flags of peregrine bench]
 //
 // Binaries that are not named are built first. With -base COMMIT seat B is
-// Peregrine of that commit.
+// Peregrine of that commit and the run ends with a table of changes; -micro adds
+// the micro-benchmarks of both trees, compared by benchstat. With -base
+// REPORT.json the run ends with the drift of the ratios since then.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -19,23 +22,41 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "bench" { // the generator starting itself
 		os.Exit(bench.Main(os.Args[2:], os.Stdout, os.Stderr))
 	}
-	os.Exit(run(os.Args[1:]))
+	code, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+	}
+	os.Exit(code)
 }
 
-func run(args []string) int {
-	own, rest := split(args, "a", "b", "base")
+func run(args []string) (code int, err error) {
+	own, rest := split(args, "a", "b", "base", "micro", "packages")
+	rounds, err := microRounds(own["micro"])
+	if err != nil {
+		return 2, err
+	}
+	if rounds > 0 && (own["base"] == "" || strings.HasSuffix(own["base"], ".json")) {
+		return 2, errors.New("-micro compares with a commit: give -base COMMIT too")
+	}
 	dir, err := os.MkdirTemp("", "peregrine-bench-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		return 1
+		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	more, err := servers(dir, own)
+	seats, err := prepare(dir, own)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		return 1
+		return 1, err
 	}
-	return bench.Main(append(more, rest...), os.Stdout, os.Stderr)
+	if rounds > 0 {
+		packages := strings.Fields(own["packages"])
+		if len(packages) == 0 {
+			packages = []string{"./codec/...", "./sublist/...", "./loop/..."}
+		}
+		if err := micro(os.Stdout, dir, seats.baseTree, seats.tree, rounds, packages); err != nil {
+			return 1, err
+		}
+	}
+	return bench.Main(append(seats.flags, rest...), os.Stdout, os.Stderr), nil
 }
 
 // split takes the named flags, in any of their spellings, out of args.

@@ -1,0 +1,146 @@
+// Command yardstick measures two servers in the plainest way there is, to check
+// the real benchmark by: it shares no code with it. A fixed amount of work is
+// timed from its beginning to its end, over ordinary connections with a
+// goroutine each (and the stock client for requests); CPU is what the kernel
+// charged the server for its whole life.
+//
+//	yardstick -a PATH -b PATH [-pairs N] [-seconds S] [-scenario NAMES] [-report FILE]
+//
+// With -report it says how far the ratios are from those in a report of the
+// real benchmark.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"peregrine/internal/bench"
+)
+
+// work is one thing to time. do handles n messages and returns how many
+// seconds that took, and the median latency in seconds where there is one.
+type work struct {
+	name string
+	do   func(addr string, n int) (outcome, error)
+	// figures to compare with the report: its metric, and how to read it here.
+	metric string
+	read   func(outcome, cpuSeconds) float64
+	first  int // messages of the trial that sizes the real runs
+}
+
+type outcome struct {
+	messages int
+	seconds  float64
+	median   float64
+}
+
+type cpuSeconds float64
+
+func rate(o outcome, _ cpuSeconds) float64      { return float64(o.messages) / o.seconds }
+func cpuMicros(o outcome, c cpuSeconds) float64 { return float64(c) * 1e6 / float64(o.messages) }
+func medianMicros(o outcome, _ cpuSeconds) float64 {
+	return o.median * 1e6
+}
+
+var works = []work{
+	{"pub16", traffic{pubs: 1, payload: 16}.do, "cpu_us_per_msg", cpuMicros, 500_000},
+	{"1to1-16", traffic{pubs: 1, subs: 1, payload: 16}.do, "msgs_per_s", rate, 500_000},
+	{"1to1-16", traffic{pubs: 1, subs: 1, payload: 16}.do, "cpu_us_per_msg", cpuMicros, 500_000},
+	{"fan8-128", traffic{pubs: 1, subs: 8, payload: 128}.do, "msgs_per_s", rate, 200_000},
+	{"2to10-1k", traffic{pubs: 2, subs: 10, payload: 1024}.do, "msgs_per_s", rate, 40_000},
+	{"1to1-16k", traffic{pubs: 1, subs: 1, payload: 16 << 10}.do, "msgs_per_s", rate, 10_000},
+	{"1to1-256k", traffic{pubs: 1, subs: 1, payload: 256 << 10}.do, "msgs_per_s", rate, 500},
+	{"rr1-64", requests, "cpu_us_per_msg", cpuMicros, 3000},
+	{"rr1-64", requests, "lat_p50_us", medianMicros, 3000},
+}
+
+func main() {
+	a := flag.String("a", "", "`path` of the server in seat A")
+	b := flag.String("b", "", "`path` of the server in seat B")
+	pairs := flag.Int("pairs", 3, "runs in each seat, interleaved")
+	seconds := flag.Float64("seconds", 1, "how long a run should take")
+	names := flag.String("scenario", "", "`names` separated by commas; empty: all")
+	reportFile := flag.String("report", "", "`file` of a report to compare the ratios with")
+	flag.Parse()
+	if err := measure(*a, *b, *pairs, *seconds, *names, *reportFile); err != nil {
+		fmt.Fprintln(os.Stderr, "yardstick:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(a, b string, pairs int, seconds float64, names, reportFile string) error {
+	var report *bench.Report
+	if reportFile != "" {
+		var err error
+		if report, err = bench.LoadReport(reportFile); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%-10s %-15s %14s %14s %7s  %s\n", "scenario", "figure", "A", "B", "ratio", "the benchmark's")
+	for _, w := range works {
+		if names != "" && !slices.Contains(strings.Split(names, ","), w.name) {
+			continue
+		}
+		as, bs, err := w.pairs(a, b, pairs, seconds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		var ratios []float64
+		for i := range as {
+			ratios = append(ratios, as[i]/bs[i])
+		}
+		ratio := median(ratios)
+		fmt.Printf("%-10s %-15s %14.3f %14.3f %6.2fx  %s\n", w.name, w.metric, median(as), median(bs), ratio, w.against(report, ratio))
+	}
+	return nil
+}
+
+// against says how far ratio is from the report's.
+func (w work) against(report *bench.Report, ratio float64) string {
+	if report == nil {
+		return ""
+	}
+	for _, s := range report.Scenarios {
+		if q, ok := s.Ratio[w.metric]; ok && s.Name == w.name {
+			return fmt.Sprintf("%.2fx, %+.0f %%", q.Median, 100*(ratio/q.Median-1))
+		}
+	}
+	return "not in the report"
+}
+
+// pairs returns one figure per run in each seat.
+func (w work) pairs(a, b string, pairs int, seconds float64) (as, bs []float64, err error) {
+	var sizes [2]int
+	for i, path := range []string{a, b} {
+		o, _, err := w.once(path, w.first)
+		if err != nil {
+			return nil, nil, err
+		}
+		sizes[i] = max(w.first, int(float64(w.first)*seconds/o.seconds))
+	}
+	for range pairs {
+		for i, path := range []string{a, b} {
+			o, cpu, err := w.once(path, sizes[i])
+			if err != nil {
+				return nil, nil, err
+			}
+			if i == 0 {
+				as = append(as, w.read(o, cpu))
+			} else {
+				bs = append(bs, w.read(o, cpu))
+			}
+		}
+	}
+	return as, bs, nil
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	if len(v) == 0 {
+		return 0
+	}
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}

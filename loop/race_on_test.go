@@ -1,0 +1,6 @@
+//go:build race
+
+package loop
+
+// raceOn tells tests that the race detector allocates.
+const raceOn = true
