@@ -68,10 +68,11 @@ func (c *chaos) run() {
 }
 
 func (c *chaos) subscriber(loop int) {
-	lim := &Limits{StallSoft: 70 << 10, StallHard: 140 << 10}
+	unit := int64(1000 << c.rng.IntN(7)) // of the thresholds
+	lim := &Limits{StallSoft: unit, StallHard: 2 * unit}
 	mortal := c.rng.IntN(2) == 0
 	if mortal && c.rng.IntN(2) == 0 {
-		lim = &Limits{PendingMax: 280 << 10, StallSoft: 70 << 10, StallHard: 210 << 10, WriteDeadline: 500 * time.Millisecond}
+		lim = &Limits{PendingMax: 4 * unit, StallSoft: unit, StallHard: 3 * unit, WriteDeadline: 500 * time.Millisecond}
 	}
 	k := c.adopt(loop, lim)
 	k.window = c.rng.IntN(4 << 10)

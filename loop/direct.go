@@ -18,7 +18,7 @@ package loop
 // directMax is how many bytes another loop writes itself. Up to there a
 // hand-over (copying nothing, but waking a thread) costs more than the write;
 // beyond it the owner's CPU is worth waking. Measured, see docs/decisions.
-const directMax = 64 << 10
+const directMax = 32 << 10
 
 // takeBaton tries to get the right to write for the owner. On refusal the
 // holder passes it on with itemFlush or itemRest: it is not free in between,

@@ -11,10 +11,10 @@ import (
 // TestPendingMax: a connection that takes nothing is closed when more than its
 // limit waits, not before, wherever the bytes come from.
 func TestPendingMax(t *testing.T) {
-	const size = 10_000 // of a record
-	for from := range 2 {
+	for i := range 4 {
+		size, from := []int{100, 10_000}[i/2], i%2 // of a record; the publisher's loop
 		simRun(t, 2, 1, 0, func(s *sim) {
-			lim := &Limits{PendingMax: 20 * size}
+			lim := &Limits{PendingMax: int64(20 * size)}
 			sub, p, other := s.adopt(0, lim), s.adopt(from, nil), s.adopt(0, nil)
 			other.window = wide
 			f := frame(0, size-recordHead, sub.index, other.index)
@@ -22,7 +22,7 @@ func TestPendingMax(t *testing.T) {
 				p.feed(f)
 				s.settle()
 			}
-			if sub.handler.closed != 0 || sub.conn.Pending() != 20*size {
+			if sub.handler.closed != 0 || sub.conn.Pending() != int64(20*size) {
 				t.Errorf("closed %d times at the limit, pending %d", sub.handler.closed, sub.conn.Pending())
 			}
 			p.feed(f)

@@ -25,8 +25,9 @@ type Options struct {
 
 	Loops   int    // event loops; 0 is one per usable CPU
 	PinCPUs []int  // a CPU for each loop; empty is not pinned
-	Engine  string // "" or "gnet"
-	// NewEngine makes the loops' engines; cmd sets it from Engine.
+	Engine  string // name of the engine, for messages
+	// NewEngine makes the loops' engines; cmd sets it from Engine, and leaves
+	// it nil for a name that it does not know.
 	NewEngine func() (loop.Engine, error)
 
 	MaxPayload     int32 // bytes of headers and payload
@@ -131,11 +132,8 @@ func (o *Options) complete() error {
 }
 
 func (o *Options) completeLoops() error {
-	if o.Engine != "" && o.Engine != "gnet" {
-		return fmt.Errorf("engine %q is not part of this build; there is: gnet", o.Engine)
-	}
 	if o.NewEngine == nil {
-		return errors.New("no engine was given")
+		return fmt.Errorf("engine %q is not part of this build; there is: gnet", o.Engine)
 	}
 	if o.Loops < 0 || o.Loops > loopsMax {
 		return fmt.Errorf("loops must be between 1 and %d, not %d", loopsMax, o.Loops)
