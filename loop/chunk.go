@@ -21,7 +21,8 @@ const (
 // by another; bytes below len(buf) never change once queued.
 type chunk struct {
 	buf   []byte
-	class int8 // index into chunkSizes; -1: made to measure, not pooled
+	segs  int32 // how many segments of its queue are in it
+	class int8  // index into chunkSizes; -1: made to measure, not pooled
 }
 
 var chunkPools [chunkClasses]sync.Pool

@@ -130,7 +130,7 @@ func (c *Conn) receive(segs []seg) {
 		n := 0
 		for i := range segs {
 			n += len(segs[i].b)
-			l.freeSeg(&segs[i])
+			l.freeSeg(&c.out, &segs[i])
 		}
 		c.arrived(n)
 		return

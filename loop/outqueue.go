@@ -12,8 +12,9 @@ type seg struct {
 // connection's loop, or, as staging, the loop that fills it.
 type Queue struct {
 	segs  []seg
-	head  int // segs before head are sent
-	bytes int // unsent
+	head  int    // segs before head are sent
+	bytes int    // unsent
+	tail  *chunk // where the next bytes go if there is room; several segs may be in it
 
 	// Messages and payload bytes queued since they were last added to the
 	// connection's counters; the filler of the queue sets them.
@@ -33,17 +34,21 @@ func (q *Queue) empty() bool { return q.head == len(q.segs) }
 // reserve returns room for n more bytes at the tail: a slice of length 0 whose
 // content the caller appends and gives to commit.
 func (q *Queue) reserve(l *Loop, n int) []byte {
-	if i := len(q.segs) - 1; i >= q.head {
-		if ck := q.segs[i].ck; ck != nil && cap(ck.buf)-len(ck.buf) >= n {
-			return ck.buf[len(ck.buf):len(ck.buf):cap(ck.buf)]
+	ck := q.tail
+	if ck == nil || cap(ck.buf)-len(ck.buf) < n {
+		ck = l.chunks.getSized(n, int(q.class))
+		if i := len(q.segs) - 1; i >= q.head && q.segs[i].ck != nil && int(q.class) < chunkClasses-1 {
+			// A second chunk in a row: a flood. Heads between references to
+			// payloads stay with small ones.
+			q.class++
 		}
+		q.tail = ck
 	}
-	ck := l.chunks.getSized(n, int(q.class))
-	if int(q.class) < chunkClasses-1 {
-		q.class++
+	if i := len(q.segs) - 1; i < q.head || q.segs[i].ck != ck {
+		ck.segs++
+		q.push(l, seg{b: ck.buf[len(ck.buf):], ck: ck})
 	}
-	q.push(l, seg{b: ck.buf, ck: ck})
-	return ck.buf
+	return ck.buf[len(ck.buf):]
 }
 
 // commit takes b, which continues what reserve returned.
@@ -106,11 +111,12 @@ func (q *Queue) take(l *Loop, segs []seg) {
 		if s.ck != nil && len(s.b) <= chunkSizes[0] && !q.empty() {
 			if t := q.segs[len(q.segs)-1].ck; t != nil && cap(t.buf)-len(t.buf) >= len(s.b) {
 				q.commit(append(t.buf[len(t.buf):], s.b...))
-				l.chunks.put(s.ck)
+				l.freeSeg(q, &segs[i])
 				continue
 			}
 		}
 		q.push(l, s)
+		q.tail = s.ck
 		q.bytes += len(s.b)
 	}
 }
@@ -150,7 +156,7 @@ func (q *Queue) sent(l *Loop, n int) {
 			return
 		}
 		n -= len(s.b)
-		l.freeSeg(s)
+		l.freeSeg(q, s)
 		q.head++
 	}
 	q.reset(l)
@@ -186,23 +192,28 @@ func (q *Queue) reset(l *Loop) {
 	if q.segs != nil && len(l.segSpare) < segSpareMax && cap(q.segs) <= segListMax {
 		l.segSpare = append(l.segSpare, q.segs[:0])
 	}
-	q.segs, q.head, q.class = nil, 0, 0
+	q.segs, q.head, q.class, q.tail = nil, 0, 0, nil
 }
 
 // drop frees everything unsent.
 func (q *Queue) drop(l *Loop) {
 	for i := q.head; i < len(q.segs); i++ {
-		l.freeSeg(&q.segs[i])
+		l.freeSeg(q, &q.segs[i])
 	}
 	q.bytes = 0
 	q.reset(l)
 }
 
-func (l *Loop) freeSeg(s *seg) {
-	if s.ck != nil {
-		l.chunks.put(s.ck)
-	} else {
+// freeSeg lets go of what a segment of q, or one that was on its way to it,
+// refers to.
+func (l *Loop) freeSeg(q *Queue, s *seg) {
+	if ck := s.ck; ck == nil {
 		s.sh.Release()
+	} else if ck.segs--; ck.segs == 0 {
+		if q.tail == ck {
+			q.tail = nil
+		}
+		l.chunks.put(ck)
 	}
 	*s = seg{}
 }

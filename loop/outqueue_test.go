@@ -152,3 +152,29 @@ func TestSharedCounts(t *testing.T) {
 	}()
 	sh.Release()
 }
+
+// What stands between payloads queued by reference takes little memory beside
+// them, whatever the backlog.
+func TestReferencesCostLittle(t *testing.T) {
+	l := &Loop{}
+	var q Queue
+	const messages, payload = 2000, 4 << 10
+	sh := NewShared(payload)
+	for range messages {
+		q.commit(append(q.reserve(l, 60), "MSG some.subject 1 4096\r\n"...))
+		q.appendShared(l, sh, sh.Bytes())
+	}
+	sh.Release()
+	held, seen := 0, map[*chunk]bool{}
+	for _, s := range q.segs {
+		if s.ck != nil && !seen[s.ck] {
+			seen[s.ck] = true
+			held += cap(s.ck.buf)
+		}
+	}
+	q.drop(l)
+	if held > messages*payload/50 {
+		t.Errorf("%d bytes of chunks for %d bytes of payloads", held, messages*payload)
+	}
+	l.chunks.publish()
+}
