@@ -17,7 +17,8 @@ package loop
 
 // directMax is how many bytes another loop writes itself. Up to there a
 // hand-over (copying nothing, but waking a thread) costs more than the write;
-// beyond it the owner's CPU is worth waking. Measured, see docs/decisions.
+// beyond it the owner's CPU is worth waking, unless the bytes are lent and would
+// have to be copied for it. Measured, see docs/decisions.
 const directMax = 32 << 10
 
 // takeBaton tries to get the right to write for the owner. On refusal the
@@ -63,7 +64,7 @@ func (l *Loop) takeStaged(q *Queue) (direct bool) {
 	case q.empty():
 	case c.gone.Load():
 		q.drop(l)
-	case q.bytes <= directMax && len(q.segs) <= len(l.iovs) && c.inflight.Load() == 0 &&
+	case (q.bytes <= directMax || q.lent > 0) && len(q.segs) <= len(l.iovs) && c.inflight.Load() == 0 &&
 		c.baton.CompareAndSwap(batonFree, batonHeld):
 		return true
 	default:
@@ -111,6 +112,9 @@ func (l *Loop) releaseForeign(c *Conn) {
 
 // handOver gives the segments of q to c's loop.
 func (l *Loop) handOver(c *Conn, q *Queue, kind itemKind) {
+	if q.lent > 0 {
+		q.keep(l)
+	}
 	n := l.post(c.loop)
 	lo := len(n.segs)
 	n.segs = append(n.segs, q.segs[q.head:]...)

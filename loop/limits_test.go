@@ -104,6 +104,24 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
+// TestWriteDeadlineTrickle: a socket that takes a byte now and then does not
+// save its connection: all that waits when it fills must leave in time.
+func TestWriteDeadlineTrickle(t *testing.T) {
+	simRun(t, 1, 1, 0, func(s *sim) {
+		sub, p := s.adopt(0, &Limits{WriteDeadline: 500 * time.Millisecond}), s.adopt(0, nil)
+		p.feed(frame(0, 1000, sub.index))
+		for range 12 {
+			sub.window++
+			s.settle()
+			s.sleep(50 * time.Millisecond)
+		}
+		s.settle()
+		if !errors.Is(sub.handler.err, ErrWriteDeadline) {
+			t.Errorf("closed with %v", sub.handler.err)
+		}
+	})
+}
+
 // TestWriteError: the error of the socket reaches the handler, also if another
 // loop met it first.
 func TestWriteError(t *testing.T) {
@@ -143,10 +161,10 @@ func TestStallEndsWhenDrained(t *testing.T) {
 			if p.reading {
 				t.Error("read again while the queue is more than half full")
 			}
-			sub.window = wide
+			sub.window = 60_000
 			s.settle()
 			if !p.reading || len(sub.conn.waiters) != 0 {
-				t.Error("not read again although the queue is empty")
+				t.Error("not read again although the queue is half empty")
 			}
 			if st := s.g.Stats()[from]; st.Stalls != 1 {
 				t.Errorf("%d stalls counted", st.Stalls)
@@ -216,6 +234,35 @@ func TestDeadReceiverSlowsNobody(t *testing.T) {
 	})
 }
 
+// TestStallOnAnother: a producer whose stall ended by its bound and that now
+// waits for another receiver is not resumed by the first.
+func TestStallOnAnother(t *testing.T) {
+	simRun(t, 2, 1, 0, func(s *sim) {
+		first, second, p := s.adopt(0, stallLimits), s.adopt(0, stallLimits), s.adopt(1, &Limits{})
+		p.feed(frame(0, 310_000, first.index, second.index))
+		s.settle()
+		p.feed(frame(0, 10, first.index))
+		s.settle()
+		s.sleep(2 * stallHardMax)
+		s.settle()
+		p.feed(frame(0, 10, second.index))
+		s.settle()
+		if p.reading {
+			t.Fatal("not slowed")
+		}
+		first.window = wide
+		s.settle()
+		if p.reading {
+			t.Error("resumed by a receiver that it does not wait for")
+		}
+		second.window = wide
+		s.settle()
+		if !p.reading {
+			t.Error("not resumed")
+		}
+	})
+}
+
 // TestStallEndsWithTheReceiver: producers of a connection that closes are read
 // again at once.
 func TestStallEndsWithTheReceiver(t *testing.T) {
@@ -236,6 +283,25 @@ func TestStallEndsWithTheReceiver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStallOnTheClosing: the receiver closes while the producer's wish to wait
+// for it is on the way.
+func TestStallOnTheClosing(t *testing.T) {
+	simRun(t, 2, 1, 0, func(s *sim) {
+		sub, p := s.adopt(0, stallLimits), s.adopt(1, &Limits{})
+		p.feed(frame(0, 310_000, sub.index))
+		s.settle()
+		s.g.loops[0].Post(func() { sub.end(flagAbort) })
+		p.feed(frame(0, 100, sub.index))
+		if p.reading {
+			t.Fatal("not slowed")
+		}
+		s.settle()
+		if !p.reading {
+			t.Error("still slowed")
+		}
+	})
 }
 
 // TestMemoryIsFlat: a producer that never stops fills the queue of a receiver
@@ -310,6 +376,28 @@ func TestMailboxBound(t *testing.T) {
 		}
 		if !sub.arrived() || sub.next[1] < mailboxMax {
 			t.Errorf("%d records arrived", sub.next[1])
+		}
+	})
+}
+
+// TestMailboxDrainsMeanwhile: the receiver catches up between the sender's look
+// at the mailbox and the pause that follows from it.
+func TestMailboxDrainsMeanwhile(t *testing.T) {
+	simRun(t, 2, 1, 0, func(s *sim) {
+		sub, p := s.adopt(0, nil), s.adopt(1, nil)
+		paused := false
+		s.onPause = func() {
+			if !paused {
+				paused = true
+				s.wake(0)
+			}
+		}
+		for !paused {
+			p.feed(frame(0, 10, sub.index))
+		}
+		s.settle()
+		if !p.reading {
+			t.Error("paused for ever")
 		}
 	})
 }

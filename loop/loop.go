@@ -54,7 +54,8 @@ type Loop struct {
 	rbuf      []byte
 	chunks    chunkStore
 	segSpare  [][]seg
-	stages    []*Queue // by slot: what this turn has for other loops' connections
+	kept      map[*byte]*Shared // copies of what was lent this turn, by last byte
+	stages    []*Queue          // by slot: what this turn has for other loops' connections
 	staged    []*Queue
 	direct    []*Queue // staged ones whose baton this turn has
 	stageFree []*Queue
@@ -195,6 +196,10 @@ func (l *Loop) AppendPair(q *Queue, head string, tail []byte) { q.appendPair(l, 
 // Append copies b into q.
 func (l *Loop) Append(q *Queue, b []byte) { q.append(l, b) }
 
+// Lend queues b without copying it. b is borrowed until the turn ends; what the
+// socket has not taken by then is copied. It must not be empty.
+func (l *Loop) Lend(q *Queue, b []byte) { q.lend(l, b) }
+
 // AppendShared queues b, a part of sh, by reference.
 func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(l, sh, b) }
 
@@ -248,13 +253,23 @@ func (l *Loop) flush() {
 	if len(l.linksOpen) > 0 {
 		l.sendNodes()
 	}
+	if len(l.kept) > 0 {
+		l.forgetKept()
+	}
 	if l.live == 0 {
 		l.chunks.publish()
 	}
 }
 
-// flushConn writes what is queued, once.
+// flushConn writes what is queued, once, and keeps what was only lent.
 func (l *Loop) flushConn(c *Conn) {
+	l.writeOut(c)
+	if c.out.lent > 0 {
+		c.out.keep(l)
+	}
+}
+
+func (l *Loop) writeOut(c *Conn) {
 	q := &c.out
 	if q.Msgs != 0 {
 		c.outMsgs.Add(q.Msgs)

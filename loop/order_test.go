@@ -125,6 +125,42 @@ func TestCloseBehindCutWrite(t *testing.T) {
 	})
 }
 
+// TestAbortBehindCutWrite: an aborted connection is closed when another loop's
+// cut write comes back, and nothing more is written.
+func TestAbortBehindCutWrite(t *testing.T) {
+	simRun(t, 2, 1, 0, func(s *sim) {
+		sub, p := s.adopt(0, nil), s.adopt(1, nil)
+		sub.window = 3
+		s.onWrite = func(int, *simSock) {
+			s.g.loops[0].Post(func() { sub.end(flagAbort) })
+			s.wake(0)
+			if sub.conn.fd < 0 {
+				t.Error("closed while another loop writes (I4)")
+			}
+		}
+		p.feed(frame(0, 100, sub.index))
+		s.settle()
+		if sub.handler.closed != 1 || sub.writes != 1 {
+			t.Errorf("closed %d times, %d writes", sub.handler.closed, sub.writes)
+		}
+	})
+}
+
+// TestAbortAfterClose: it ends the wait for the peer.
+func TestAbortAfterClose(t *testing.T) {
+	simRun(t, 1, 1, 0, func(s *sim) {
+		sub, p := s.adopt(0, nil), s.adopt(0, nil)
+		p.feed(frame(flagClose, 100, sub.index))
+		if sub.handler.closed != 0 {
+			t.Fatal("closed before its last bytes are written")
+		}
+		s.turn(0, func(Events) { sub.conn.Abort(ErrStopped) })
+		if sub.handler.closed != 1 || sub.handler.err == ErrStopped {
+			t.Errorf("closed %d times, with %v", sub.handler.closed, sub.handler.err)
+		}
+	})
+}
+
 // TestLastBytes: what was queued before Close arrives before the end, however
 // slowly the peer takes it; Abort drops it.
 func TestLastBytes(t *testing.T) {

@@ -1,7 +1,7 @@
 package loop
 
-// seg is a run of outbound bytes: the filled part of a chunk, or a range of a
-// shared payload. Exactly one of ck and sh is set.
+// seg is a run of outbound bytes: a part of a chunk, a range of a shared
+// payload, or, with neither ck nor sh, bytes lent until the turn ends.
 type seg struct {
 	b  []byte
 	ck *chunk
@@ -14,6 +14,7 @@ type Queue struct {
 	segs  []seg
 	head  int    // segs before head are sent
 	bytes int    // unsent
+	lent  int    // segs that are lent
 	tail  *chunk // where the next bytes go if there is room; several segs may be in it
 
 	// Messages and payload bytes queued since they were last added to the
@@ -100,6 +101,53 @@ func (q *Queue) appendShared(l *Loop, sh *Shared, b []byte) {
 	sh.Retain()
 	q.push(l, seg{b: b, sh: sh})
 	q.bytes += len(b)
+}
+
+// lend queues b, which its owner takes back when the turn ends: the socket gets
+// it without a copy if it has room, what is left then is copied by keep.
+func (q *Queue) lend(l *Loop, b []byte) {
+	q.push(l, seg{b: b})
+	q.bytes += len(b)
+	q.lent++
+}
+
+// keep copies what is still lent. Queues that were lent the same bytes share
+// the copy.
+func (q *Queue) keep(l *Loop) {
+	for i := q.head; q.lent > 0; i++ {
+		if s := &q.segs[i]; s.ck == nil && s.sh == nil {
+			s.sh, s.b = l.keepLent(s.b)
+			q.lent--
+		}
+	}
+}
+
+// keepLent returns a copy of b and a reference to it. Copies are found by their
+// end: a socket may have taken the beginning.
+func (l *Loop) keepLent(b []byte) (*Shared, []byte) {
+	end := &b[len(b)-1]
+	sh := l.kept[end]
+	if sh == nil || len(sh.buf) < len(b) {
+		if sh != nil {
+			sh.Release()
+		}
+		sh = NewShared(len(b))
+		copy(sh.buf, b)
+		if l.kept == nil {
+			l.kept = make(map[*byte]*Shared)
+		}
+		l.kept[end] = sh
+	}
+	sh.Retain()
+	return sh, sh.buf[len(sh.buf)-len(b):]
+}
+
+// forgetKept ends the sharing of copies; the bytes they were made of change.
+func (l *Loop) forgetKept() {
+	for end, sh := range l.kept {
+		sh.Release()
+		delete(l.kept, end)
+	}
 }
 
 // take moves the segments of from to the tail. A small first segment is copied
@@ -208,7 +256,11 @@ func (q *Queue) drop(l *Loop) {
 // refers to.
 func (l *Loop) freeSeg(q *Queue, s *seg) {
 	if ck := s.ck; ck == nil {
-		s.sh.Release()
+		if s.sh != nil {
+			s.sh.Release()
+		} else {
+			q.lent--
+		}
 	} else if ck.segs--; ck.segs == 0 {
 		if q.tail == ck {
 			q.tail = nil

@@ -7,7 +7,11 @@ import (
 )
 
 const (
-	// shareMin is the payload from which several receivers share one copy.
+	// lendMin is the tail from which the socket gets the read buffer's bytes
+	// themselves.
+	lendMin = 4 << 10
+	// shareMin is the payload from which several receivers of a message that
+	// cannot be passed on as it stands share one copy.
 	shareMin = 4 << 10
 	// copyMax is the largest tail that is copied behind its head. What is
 	// longer, and in a Shared anyway, is queued by reference.
@@ -24,22 +28,10 @@ type message struct {
 	own    bool         // shared was made here
 }
 
-// share copies the message once, so that its receivers can refer to it.
+// share copies the payload once, so that its receivers can refer to it.
 func (m *message) share() {
-	src := m.Tail
-	if src == nil {
-		src = m.Payload
-	}
-	sh := loop.NewShared(len(src) + len(crlf))
-	b := sh.Bytes()
-	copy(b, src)
-	copy(b[len(src):], crlf)
-	if m.Tail != nil {
-		m.Tail = b[:len(src)]
-		m.Payload = b[len(src)-m.Size-len(crlf) : len(src)-len(crlf)]
-	} else {
-		m.Payload = b[:len(src)]
-	}
+	sh := loop.NewShared(len(m.Payload))
+	m.Payload = sh.Bytes()[:copy(sh.Bytes(), m.Payload)]
 	m.shared, m.own = sh, true
 }
 
@@ -83,7 +75,7 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 // queueTail sends "<verb> <subject> <sid> " and what followed the subject in
 // the publish, as it stands.
 func (w *worker) queueTail(q *loop.Queue, m *message, sub *subscription) {
-	refer := m.shared != nil && len(m.Tail) > copyMax
+	refer := m.shared != nil && len(m.Tail) > copyMax || m.shared == nil && len(m.Tail) >= lendMin
 	if sub.prefix != "" && m.HeaderLen <= 0 && !refer {
 		w.lp.AppendPair(q, sub.prefix, m.Tail)
 		return
@@ -101,12 +93,16 @@ func (w *worker) queueTail(q *loop.Queue, m *message, sub *subscription) {
 	} else {
 		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
 	}
-	if refer {
-		w.lp.Commit(q, b)
-		w.lp.AppendShared(q, m.shared, m.Tail)
+	if !refer {
+		w.lp.Commit(q, append(b, m.Tail...))
 		return
 	}
-	w.lp.Commit(q, append(b, m.Tail...))
+	w.lp.Commit(q, b)
+	if m.shared != nil {
+		w.lp.AppendShared(q, m.shared, m.Tail)
+	} else {
+		w.lp.Lend(q, m.Tail)
+	}
 }
 
 // queueWhole builds the line from its parts: the publish was not written

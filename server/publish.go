@@ -34,7 +34,7 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	}
 	r := w.cache.MatchInto(c.acc.Interest, f.Subject, &w.scratch)
 	m := message{Frame: f, from: c, shared: sh}
-	if sh == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
+	if sh == nil && f.Tail == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
 		m.share()
 	}
 	reached := false

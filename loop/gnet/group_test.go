@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,12 +28,13 @@ type hub struct {
 	sub, pub *loop.Limits
 	echo     atomic.Bool // publishers get each frame back
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the next three
 	subs  []*loop.Conn
-	peers map[string]*peer
+	peers map[uint32]*peer // by the number that the client has given
+	count uint32
+	news  *sync.Cond // one of them has changed
 
-	list    atomic.Pointer[[]*loop.Conn]
-	changed chan struct{}
+	list atomic.Pointer[[]*loop.Conn] // subs, for the loops
 }
 
 // peer is the server's side of a client.
@@ -49,6 +51,7 @@ const (
 	hubHead  = 12
 	kindSub  = 1 // the client becomes a subscriber
 	kindPub  = 2
+	kindName = 4 // seq is the client's number
 	kindQuit = 3 // the server sends a last frame, seq 0 with seq KiB, and closes
 )
 
@@ -77,7 +80,8 @@ var pattern = func() (b [5000]byte) {
 
 func newHub(t *testing.T, loops int, sub *loop.Limits, cpus ...int) *hub {
 	t.Helper()
-	h := &hub{t: t, sub: sub, pub: &loop.Limits{}, peers: map[string]*peer{}, changed: make(chan struct{}, 1000)}
+	h := &hub{t: t, sub: sub, pub: &loop.Limits{}, peers: map[uint32]*peer{}}
+	h.news = sync.NewCond(&h.mu)
 	h.list.Store(&[]*loop.Conn{})
 	var err error
 	if h.g, err = loop.NewGroup(loop.Config{Loops: loops, PinCPUs: cpus, NewEngine: New}); err != nil {
@@ -87,8 +91,8 @@ func newHub(t *testing.T, loops int, sub *loop.Limits, cpus ...int) *hub {
 		t.Fatal(err)
 	}
 	h.addr = h.ln.Addr().String()
-	err = h.ln.Serve(func(fd int, from netip.AddrPort) {
-		h.g.Adopt(fd, h.g.NextID(), func(c *loop.Conn) loop.Handler { return h.open(c, from) })
+	err = h.ln.Serve(func(fd int, _ netip.AddrPort) {
+		h.g.Adopt(fd, h.g.NextID(), h.open)
 	}, func(err error, _ time.Duration) { t.Errorf("accept: %v", err) })
 	if err != nil {
 		t.Fatal(err)
@@ -111,13 +115,9 @@ func (h *hub) stop() {
 	}
 }
 
-func (h *hub) open(c *loop.Conn, from netip.AddrPort) loop.Handler {
+func (h *hub) open(c *loop.Conn) loop.Handler {
 	p := &peer{h: h, conn: c, closed: make(chan error, 1)}
 	c.SetLimits(h.pub)
-	h.mu.Lock()
-	h.peers[from.String()] = p
-	h.mu.Unlock()
-	h.changed <- struct{}{}
 	return p
 }
 
@@ -147,6 +147,11 @@ func (p *peer) Data(c *loop.Conn, b []byte, sh *loop.Shared) (consumed, need int
 func (p *peer) frame(l *loop.Loop, f []byte, sh *loop.Shared) {
 	h := p.h
 	switch f[4] {
+	case kindName:
+		h.mu.Lock()
+		h.peers[binary.LittleEndian.Uint32(f[8:])] = p
+		h.mu.Unlock()
+		h.news.Broadcast()
 	case kindSub:
 		p.subs = true
 		p.conn.SetLimits(h.sub)
@@ -155,7 +160,7 @@ func (p *peer) frame(l *loop.Loop, f []byte, sh *loop.Shared) {
 		list := append([]*loop.Conn(nil), h.subs...)
 		h.list.Store(&list)
 		h.mu.Unlock()
-		h.changed <- struct{}{}
+		h.news.Broadcast()
 	case kindPub:
 		for _, to := range *h.list.Load() {
 			q := l.Queue(to, len(f))
@@ -221,15 +226,18 @@ func (h *hub) dial() *client {
 	}
 	k := &client{TCPConn: c.(*net.TCPConn), t: h.t, in: bufio.NewReaderSize(c, 1<<16)}
 	h.t.Cleanup(func() { _ = c.Close() })
-	for {
-		h.mu.Lock()
-		k.peer = h.peers[c.LocalAddr().String()]
-		h.mu.Unlock()
-		if k.peer != nil {
-			return k
-		}
-		<-h.changed
+	h.mu.Lock()
+	h.count++
+	name := h.count
+	h.mu.Unlock()
+	k.send(hubFrame(kindName, 0, name, 0))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.peers[name] == nil {
+		h.news.Wait()
 	}
+	k.peer = h.peers[name]
+	return k
 }
 
 // subscriber returns a client that gets everything from now on.
@@ -237,14 +245,12 @@ func (h *hub) subscriber() *client {
 	h.t.Helper()
 	k := h.dial()
 	k.send(hubFrame(kindSub, 0, 0, 0))
-	for {
-		for _, c := range *h.list.Load() {
-			if c == k.peer.conn {
-				return k
-			}
-		}
-		<-h.changed
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for !slices.Contains(h.subs, k.peer.conn) {
+		h.news.Wait()
 	}
+	return k
 }
 
 func (k *client) send(b []byte) {
