@@ -57,7 +57,7 @@ func (c *session) onConnect(f *codec.Frame) {
 	}
 	c.connect = o
 	c.stage.connected = true
-	c.headers.Store(o.Headers && !c.w.srv.opts.NoHeaders)
+	c.headers.Store(o.Headers && !c.w.srv.options().NoHeaders)
 	c.parser.HeadersOK = c.headers.Load()
 	c.connect.NoResponders = o.NoResponders && c.headers.Load()
 	if first {

@@ -27,9 +27,9 @@ func (s *Server) LameDuck() {
 	for _, w := range s.workers {
 		w.lp.Post(func() { w.each((*session).sendLameDuck) })
 	}
-	if s.pause(s.opts.LameDuckGracePeriod) {
+	if s.pause(s.options().LameDuckGracePeriod) {
 		s.log.Noticef("Closing existing clients")
-		s.closeGradually(s.opts.LameDuckDuration - s.opts.LameDuckGracePeriod)
+		s.closeGradually(s.options().LameDuckDuration - s.options().LameDuckGracePeriod)
 	}
 	s.Shutdown()
 }

@@ -22,12 +22,12 @@ const (
 
 func sinceOpen(c *session) time.Duration { return time.Since(c.opened) }
 
-func (c *session) startPing() { c.armPing(c.w.srv.opts.PingInterval) }
+func (c *session) startPing() { c.armPing(c.w.srv.options().PingInterval) }
 
 // startFirstPing brings the first PING forward once CONNECT is here, so that
 // the round trip is known early; a random part spreads the load.
 func (c *session) startFirstPing() {
-	d := min(c.w.srv.opts.PingInterval, firstPingMax)
+	d := min(c.w.srv.options().PingInterval, firstPingMax)
 	c.armPing(d + time.Duration(c.w.random()%uint64(d/5+1)))
 }
 
@@ -40,7 +40,7 @@ func (c *session) pingTick() {
 		return
 	}
 	c.debugf("Client Ping Timer")
-	o, now := &c.w.srv.opts, c.w.lp.Now()
+	o, now := c.w.srv.options(), c.w.lp.Now()
 	quiet := time.Duration(now - c.lastSeen.Load())
 	known := c.rtt.Load() > 0 && time.Duration(now-c.pinging.rttAt) < rttValid
 	switch {

@@ -30,7 +30,7 @@ type Logger interface {
 
 // Server is one running server.
 type Server struct {
-	opts Options
+	opts atomic.Pointer[Options] // replaced as a whole by Reload
 	log  Logger
 	id   string
 	xkey string
@@ -43,7 +43,7 @@ type Server struct {
 	started  time.Time
 
 	info          atomic.Pointer[Info] // what all clients are told
-	clientLimits  *loop.Limits
+	clientLimits  atomic.Pointer[loop.Limits]
 	connections   atomic.Int64 // open or being opened
 	totalConns    atomic.Int64
 	slowConsumers atomic.Int64
@@ -80,13 +80,14 @@ func New(o Options, log Logger) (*Server, error) {
 		o.ServerName = id
 	}
 	s := &Server{
-		opts: o, log: log, id: id, xkey: xkey,
+		log: log, id: id, xkey: xkey,
 		global:   account.New[subscription](account.Global, o.Loops),
 		counters: make([]account.Counters, o.Loops),
 		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
+	s.opts.Store(&o)
 	s.closed.max = o.MaxClosedClients
-	s.clientLimits = clientLimits(&o)
+	s.clientLimits.Store(clientLimits(&o))
 	return s, nil
 }
 
@@ -121,10 +122,12 @@ func clientLimits(o *Options) *loop.Limits {
 func (s *Server) ID() string { return s.id }
 
 // Name returns the server's name, its id if none was given.
-func (s *Server) Name() string { return s.opts.ServerName }
+func (s *Server) Name() string { return s.options().ServerName }
 
 // Options returns what the server runs with, defaults filled in.
-func (s *Server) Options() Options { return s.opts }
+func (s *Server) Options() Options { return *s.options() }
+
+func (s *Server) options() *Options { return s.opts.Load() }
 
 // Addr returns the address that clients connect to; nil before Start.
 func (s *Server) Addr() *net.TCPAddr {
@@ -139,7 +142,7 @@ func (s *Server) Addr() *net.TCPAddr {
 // Start opens the listener and returns when clients can connect.
 func (s *Server) Start() error {
 	s.banner()
-	if f := s.opts.BeforeListen; f != nil {
+	if f := s.options().BeforeListen; f != nil {
 		if err := f(); err != nil {
 			return err
 		}
@@ -148,11 +151,11 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	port := s.opts.Port
+	port := s.options().Port
 	if port == -1 {
 		port = 0
 	}
-	address := net.JoinHostPort(s.opts.Host, strconv.Itoa(port))
+	address := net.JoinHostPort(s.options().Host, strconv.Itoa(port))
 	ln, err := loop.Listen(address)
 	if err != nil {
 		group.Stop()
@@ -169,7 +172,7 @@ func (s *Server) Start() error {
 	s.mu.Unlock()
 	info := s.baseInfo(ln.Addr())
 	s.info.Store(&info)
-	s.log.Noticef("Listening for client connections on %s", net.JoinHostPort(s.opts.Host, strconv.Itoa(ln.Addr().Port)))
+	s.log.Noticef("Listening for client connections on %s", net.JoinHostPort(s.options().Host, strconv.Itoa(ln.Addr().Port)))
 	err = ln.Serve(s.accept, func(err error, retry time.Duration) {
 		s.log.Errorf("Temporary Client Accept Error (%v), sleeping %dms", err, retry.Milliseconds())
 	})
@@ -187,15 +190,15 @@ func (s *Server) banner() {
 	s.log.Noticef("  Version:  %s", Version)
 	s.log.Noticef("  Git:      [%s]", gitCommit())
 	s.log.Debugf("  Go build: %s", runtime.Version())
-	s.log.Noticef("  Name:     %s", s.opts.ServerName)
+	s.log.Noticef("  Name:     %s", s.options().ServerName)
 	s.log.Noticef("  ID:       %s", s.id)
-	for i := range s.opts.Loops {
-		if len(s.opts.PinCPUs) > 0 {
-			s.log.Noticef("  Loop %d:   CPU %d", i, s.opts.PinCPUs[i])
+	for i := range s.options().Loops {
+		if len(s.options().PinCPUs) > 0 {
+			s.log.Noticef("  Loop %d:   CPU %d", i, s.options().PinCPUs[i])
 		}
 	}
-	if len(s.opts.PinCPUs) == 0 {
-		s.log.Noticef("  Loops:    %d, not pinned", s.opts.Loops)
+	if len(s.options().PinCPUs) == 0 {
+		s.log.Noticef("  Loops:    %d, not pinned", s.options().Loops)
 	}
 }
 
@@ -212,10 +215,10 @@ func gitCommit() string {
 }
 
 func (s *Server) startLoops() (*loop.Group, error) {
-	s.workers = make([]*worker, s.opts.Loops)
+	s.workers = make([]*worker, s.options().Loops)
 	return loop.NewGroup(loop.Config{
-		Loops: s.opts.Loops, PinCPUs: s.opts.PinCPUs, NewEngine: s.opts.NewEngine,
-		PartialMax: int(s.opts.MaxControlLine) + 1<<10,
+		Loops: s.options().Loops, PinCPUs: s.options().PinCPUs, NewEngine: s.options().NewEngine,
+		PartialMax: int(s.options().MaxControlLine) + 1<<10,
 		Start: func(l *loop.Loop) {
 			w := newWorker(s, l)
 			s.workers[l.Index()] = w
@@ -229,14 +232,14 @@ func (s *Server) startLoops() (*loop.Group, error) {
 
 func (s *Server) baseInfo(addr *net.TCPAddr) Info {
 	info := Info{
-		ID: s.id, Name: s.opts.ServerName, Version: Version, Proto: 1, Go: runtime.Version(),
-		Host: s.opts.Host, Port: addr.Port, Headers: !s.opts.NoHeaders,
-		MaxPayload: s.opts.MaxPayload, APILevel: jsAPILevel, XKey: s.xkey,
+		ID: s.id, Name: s.options().ServerName, Version: Version, Proto: 1, Go: runtime.Version(),
+		Host: s.options().Host, Port: addr.Port, Headers: !s.options().NoHeaders,
+		MaxPayload: s.options().MaxPayload, APILevel: jsAPILevel, XKey: s.xkey,
 	}
 	if c := gitCommit(); c != "not set" {
 		info.GitCommit = c
 	}
-	if host, port, err := net.SplitHostPort(s.opts.ClientAdvertise); err == nil {
+	if host, port, err := net.SplitHostPort(s.options().ClientAdvertise); err == nil {
 		info.Host = host
 		if n, err := strconv.Atoi(port); err == nil {
 			info.Port = n
@@ -249,7 +252,7 @@ func (s *Server) baseInfo(addr *net.TCPAddr) Info {
 func (s *Server) accept(fd int, peer netip.AddrPort) {
 	n := s.connections.Add(1)
 	s.totalConns.Add(1)
-	full := s.opts.MaxConn < 0 || n > int64(s.opts.MaxConn)
+	full := s.options().MaxConn < 0 || n > int64(s.options().MaxConn)
 	id := s.group.NextID()
 	ok := s.group.Adopt(fd, id, func(c *loop.Conn) loop.Handler {
 		return c.Loop().Local.(*worker).open(c, peer, full)

@@ -58,10 +58,10 @@ type stage struct {
 // open starts a session on the worker's loop; it becomes the handler.
 func (w *worker) open(c *loop.Conn, peer netip.AddrPort, full bool) loop.Handler {
 	s := &session{w: w, c: c, peer: peer, opened: time.Now(), acc: w.srv.global}
-	o := &w.srv.opts
+	o := w.srv.options()
 	s.parser = codec.Parser{MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, Side: codec.ServerSide}
 	s.connect = defaultConnect
-	c.SetLimits(w.srv.clientLimits)
+	c.SetLimits(w.srv.clientLimits.Load())
 	w.link(s)
 	s.debugf("Client connection created")
 	s.sendInfo(w.srv.infoFor(s))
@@ -189,7 +189,7 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 }
 
 func (c *session) slowConsumerNotice(r Reason) {
-	o := &c.w.srv.opts
+	o := c.w.srv.options()
 	if r == SlowConsumerPendingBytes {
 		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", o.MaxPending)
 		return

@@ -42,7 +42,7 @@ func (c *session) subscribe(f *codec.Frame) {
 	if c.w.trace {
 		c.traceIn("SUB", f.Arg)
 	}
-	if max := srv.opts.MaxSubTokens; max > 0 && tokens(f.Subject) > max {
+	if max := srv.options().MaxSubTokens; max > 0 && tokens(f.Subject) > max {
 		c.sendErr(quoted(`Permissions Violation for Subscription to `, f.Subject) + ", too many tokens")
 		c.errorf("Subscription Violation Too Many Tokens - Subject %q, SID %s", f.Subject, f.SID)
 		return
@@ -52,7 +52,7 @@ func (c *session) subscribe(f *codec.Frame) {
 		c.errorf("Subscription Violation - Subject %q, Queue: %q, SID %s", f.Subject, f.Queue, f.SID)
 		return
 	}
-	if max := srv.opts.MaxSubs; max > 0 && len(c.subs) >= max {
+	if max := srv.options().MaxSubs; max > 0 && len(c.subs) >= max {
 		c.sendErr(errMaxSubscriptions)
 		c.errorf("%s", errMaxSubscriptions)
 		return

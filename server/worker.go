@@ -37,7 +37,7 @@ func newWorker(s *Server, lp *loop.Loop) *worker {
 		srv: s, lp: lp, index: lp.Index(), counters: &s.counters[lp.Index()],
 		cache: sublist.NewCache[subscription](sublist.CacheOptions{}),
 		rng:   rand.NewPCG(rand.Uint64(), rand.Uint64()),
-		debug: s.opts.Debug, trace: s.opts.Trace,
+		debug: s.options().Debug, trace: s.options().Trace,
 	}
 }
 
