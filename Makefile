@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 GO ?= go
+DOCKER ?= docker
 # Modules beside the root one. They are tested with it, and never imported by it.
 MODULES := conformance benchmarks
 
@@ -108,6 +109,10 @@ bench-compare: build ## compare with another revision (BASE=revision, needs git)
 .PHONY: soak
 soak: ## the long variants of the load tests, up to an hour
 	cd conformance && SOAK=1 $(GO) test -count=1 -v ./load -timeout 1h
+
+.PHONY: image
+image: ## build a container image named peregrine (needs docker, or DOCKER=podman)
+	$(DOCKER) build -f packaging/Dockerfile -t peregrine .
 
 .PHONY: clean
 clean: ## remove what was built

@@ -23,6 +23,7 @@ const module = "peregrine"
 var edges = map[string]string{
 	"account → sublist": "an account's interest is a subject list",
 
+	"cmd/peregrine → config":           "reads the file and puts options on top of it",
 	"cmd/peregrine → internal/bench":   "sub-command bench",
 	"cmd/peregrine → internal/logging": "opens the log that the server writes to",
 	"cmd/peregrine → loop":             "the type of the engine that it chooses",
@@ -48,20 +49,36 @@ var edges = map[string]string{
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
 
-	"jetstream/commitlog → vfs": "the log is files behind the disk seam",
+	"jetstream/commitlog → vfs":       "the log is files behind the disk seam",
+	"jetstream/commitlog → " + xxhash: "checksums of records",
+
+	"jetstream/store → jetstream/store/seqset":      "deleted sequences",
+	"jetstream/store → jetstream/store/subjecttree": "what is stored by subject",
+	"jetstream/store → jetstream/store/timewheel":   "messages that expire",
+	"jetstream/store → vfs":                         "blocks are files behind the disk seam",
+	"jetstream/store → " + compress:                 "S2 compression of blocks",
+	"jetstream/store → " + xcrypto:                  "ChaCha20-Poly1305",
+	"jetstream/store → " + xxhash:                   "checksums of records",
 
 	"vfs → " + unix: "direct I/O, preallocation and syncs of a disk",
 }
 
 // testEdges are further imports that the tests of a package may have.
-var testEdges = map[string]string{}
+var testEdges = map[string]string{
+	"config → config/corpus": "the files that both servers are asked about",
+	"loop/gnet → " + unix:    "sockets as the loops get them",
+	"server → loop/gnet":     "a server needs an engine to be tested",
+}
 
 // Modules from elsewhere, by the path that go.mod gives them.
 const (
+	compress     = "github.com/klauspost/compress"
 	gnet         = "github.com/panjf2000/gnet/v2"
 	hdrhistogram = "github.com/HdrHistogram/hdrhistogram-go"
 	nkeys        = "github.com/nats-io/nkeys"
 	unix         = "golang.org/x/sys"
+	xcrypto      = "golang.org/x/crypto"
+	xxhash       = "github.com/cespare/xxhash/v2"
 )
 
 // pure folders compute: they do not touch files, sockets, processes or clocks.

@@ -21,6 +21,7 @@ const (
 	kindSeconds  = "duration or seconds"
 	kindAddress  = "port or host:port"
 	kindTexts    = "string or list of strings"
+	kindSubjects = "subjects or block"
 	kindBlock    = "block"
 	kindBlocks   = "list of blocks"
 )
@@ -106,8 +107,8 @@ func text[T any](name string, at func(*T) *string, s Spec) entry[T] {
 	}
 }
 
-// path is an option that names a file or folder.
-func path[T any](name string, at func(*T) *string, s Spec) entry[T] {
+// filePath is an option that names a file or folder.
+func filePath[T any](name string, at func(*T) *string, s Spec) entry[T] {
 	e := text(name, at, ranged(s, "a path, relative to the working directory"))
 	e.kind = kindPath
 	return e
@@ -202,6 +203,36 @@ func listed[T, B any](e entry[T], b *block[B], items func(*T) []*B) entry[T] {
 	e.down = func(r *reader, _ string, into *T) {
 		for _, item := range items(into) {
 			b.complete(r, "", item)
+		}
+	}
+	return e
+}
+
+// inside shows the keys of b below e, which reads them in its own way.
+func inside[T, B any](e entry[T], b *block[B]) entry[T] {
+	if e.Range == "" {
+		e.Range = "see the keys below"
+	}
+	e.rows = func(path string, _ func(*Options) *T) []Option { return b.rows(path+".", nil) }
+	return e
+}
+
+// then makes e call f when it has been read.
+func then[T any](e entry[T], f func(*reader, key, *T)) entry[T] {
+	read := e.read
+	e.read = func(r *reader, k key, into *T) {
+		read(r, k, into)
+		f(r, k, into)
+	}
+	return e
+}
+
+// refusing makes e leave out values that refuse reports.
+func refusing[T any](e entry[T], refuse func(*reader, key) bool) entry[T] {
+	read := e.read
+	e.read = func(r *reader, k key, into *T) {
+		if !refuse(r, k) {
+			read(r, k, into)
 		}
 	}
 	return e

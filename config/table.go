@@ -41,11 +41,14 @@ type Spec struct {
 
 	Flags []string // spellings on the command line, without dashes
 	Varz  string   // the field of /varz that shows it
-	// Use names who reads it: a field of a struct in this module, as
-	// "folder.Type.Field". Waiting names the missing part of the server instead.
+	// Use is the field of Options, or of a block, that the program reads. Else
+	// Waiting names the part of the server that is missing, or Ignored says why
+	// nobody reads it.
 	Use     string
 	Waiting Part
-	Secret  bool // never shown
+	Ignored string // why it has no effect
+	Aside   bool   // alone it asks for nothing: it tunes what other keys ask for
+	Secret  bool   // never shown
 	Doc     string
 }
 
@@ -79,8 +82,8 @@ type entry[T any] struct {
 	name string
 	kind string
 	read func(r *reader, k key, into *T)
-	get  func(*T) any               // nil where no single value says it
-	set  func(*T, string) error     // from the text of a flag; nil without one
+	get  func(*T) any                                     // nil where no single value says it
+	set  func(*T, string) error                           // from the text of a flag; nil without one
 	rows func(path string, at func(*Options) *T) []Option // options inside
 	// down completes what is inside.
 	down func(r *reader, path string, into *T)
@@ -157,7 +160,8 @@ func join(path, name string) string {
 func (b *block[T]) complete(r *reader, path string, into *T) {
 	for i := range b.entries {
 		e := &b.entries[i]
-		if e.Default != "" && e.get != nil && b.isUnset(r, e, path, into) {
+		// Off is what a switch is anyway, and some switches set others.
+		if e.Default != "" && e.Default != "false" && e.get != nil && b.isUnset(r, e, path, into) {
 			e.read(r, key{name: e.name, Value: literal(e.Default)}, into)
 		}
 		if e.down != nil {

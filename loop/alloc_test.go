@@ -32,6 +32,7 @@ type relay struct {
 	to      *Conn
 	payload []byte
 	shared  *Shared
+	lend    bool
 }
 
 func (r *relay) Data(c *Conn, b []byte, _ *Shared) (consumed, need int) {
@@ -42,6 +43,10 @@ func (r *relay) Data(c *Conn, b []byte, _ *Shared) (consumed, need int) {
 			continue
 		}
 		q.Msgs++
+		if r.lend {
+			l.Lend(q, r.payload)
+			continue
+		}
 		if r.shared != nil {
 			l.Commit(q, append(l.Reserve(q, 16), r.payload[:16]...))
 			l.AppendShared(q, r.shared, r.shared.Bytes())
@@ -61,12 +66,12 @@ func TestNoAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	const warm = 2 * chunkSpare
-	check := func(name string, receiver, payload, messages int, shared bool) {
+	check := func(name string, receiver, payload, messages int, way byte) {
 		t.Run(name, func(t *testing.T) {
 			g := sinkGroup(t, 2)
 			a, b := g.loops[0], g.loops[receiver]
-			r := &relay{payload: make([]byte, payload)}
-			if shared {
+			r := &relay{payload: make([]byte, payload), lend: way == flagLend}
+			if way == flagRefer {
 				r.shared = NewShared(payload)
 				defer r.shared.Release()
 			}
@@ -90,12 +95,14 @@ func TestNoAllocations(t *testing.T) {
 			}
 		})
 	}
-	check("own loop", 0, 128, 100, false)
-	check("own loop, by reference", 0, 8<<10, 4, true)
-	check("written from another loop", 1, 128, 100, false)
-	check("written from another loop, by reference", 1, 8<<10, 3, true)
-	check("handed over", 1, 1000, directMax/1000+50, false)
-	check("handed over, by reference", 1, directMax, 3, true)
+	check("own loop", 0, 128, 100, 0)
+	check("own loop, by reference", 0, 8<<10, 4, flagRefer)
+	check("own loop, lent", 0, 8<<10, 4, flagLend)
+	check("written from another loop", 1, 128, 100, 0)
+	check("written from another loop, by reference", 1, 8<<10, 3, flagRefer)
+	check("written from another loop, lent", 1, 8<<10, 4, flagLend)
+	check("handed over", 1, 1000, directMax/1000+50, 0)
+	check("handed over, by reference", 1, directMax, 3, flagRefer)
 }
 
 func sinkGroup(t *testing.T, loops int) *Group {

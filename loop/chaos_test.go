@@ -112,6 +112,9 @@ func (c *chaos) publish() {
 		if c.rng.IntN(10) == 0 {
 			flags |= flagPosted
 		}
+		if c.rng.IntN(3) == 0 {
+			flags |= flagLend
+		}
 		var to []int
 		for range 1 + c.rng.IntN(4) {
 			to = append(to, c.subs[c.rng.IntN(len(c.subs))].index)

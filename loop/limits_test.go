@@ -54,7 +54,7 @@ func TestPendingCountsOnce(t *testing.T) {
 		px.feed(f)
 		s.turn(0, func(ev Events) {
 			l := s.g.loops[0]
-			s.record(l, sub, []byte("while both are on the way"), nil)
+			s.record(l, sub, []byte("while both are on the way"), nil, 0)
 			ev.Woken()
 		})
 		px.feed(frame(0, 10, sub.index))

@@ -207,7 +207,7 @@ func TestSlotReuse(t *testing.T) {
 		l := s.g.loops[0]
 		s.turn(0, func(Events) {
 			l.begin()
-			s.record(l, old, []byte("for nobody"), nil)
+			s.record(l, old, []byte("for nobody"), nil, 0)
 			s.g.loops[1].Post(func() { old.end(flagAbort) })
 			s.wake(1)
 			fresh := s.adopt(1, nil)
@@ -215,9 +215,9 @@ func TestSlotReuse(t *testing.T) {
 				t.Fatalf("slot %d was not reused, got %d", old.conn.slot, fresh.conn.slot)
 			}
 			fresh.window = wide
-			s.record(l, fresh, []byte("for the new one"), nil)
-			s.record(l, old, []byte("still for nobody"), nil)
-			s.record(l, fresh, []byte("again"), nil)
+			s.record(l, fresh, []byte("for the new one"), nil, 0)
+			s.record(l, old, []byte("still for nobody"), nil, 0)
+			s.record(l, fresh, []byte("again"), nil, 0)
 			l.end()
 			if !fresh.arrived() || fresh.next[0] != 2 {
 				t.Errorf("%d of 2 records arrived", fresh.next[0])

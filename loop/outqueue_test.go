@@ -25,7 +25,15 @@ func TestQueueAgainstBytes(t *testing.T) {
 		l := &Loop{}
 		a, b := &queueModel{}, &queueModel{}
 		for range 250 {
-			a.step(l, r, b)
+			lent := a.step(l, r, b)
+			if len(lent) > 0 && r.IntN(2) == 0 {
+				b.send(l, r) // in the turn that has lent it
+			}
+			for i := range 2 {
+				[]*queueModel{a, b}[(i+int(seed))%2].q.keep(l)
+			}
+			l.forgetKept()
+			clear(lent)
 			a.check(t, seed)
 			b.check(t, seed)
 		}
@@ -38,7 +46,8 @@ func TestQueueAgainstBytes(t *testing.T) {
 	}
 }
 
-func (m *queueModel) step(l *Loop, r *rand.Rand, staged *queueModel) {
+// step does one random operation and returns what it has lent.
+func (m *queueModel) step(l *Loop, r *rand.Rand, staged *queueModel) (lent []byte) {
 	data := make([]byte, r.IntN(1<<(1+r.IntN(12))))
 	if r.IntN(40) == 0 {
 		data = make([]byte, r.IntN(200<<10))
@@ -50,7 +59,7 @@ func (m *queueModel) step(l *Loop, r *rand.Rand, staged *queueModel) {
 	if r.IntN(2) == 0 {
 		target = staged
 	}
-	switch r.IntN(10) {
+	switch r.IntN(12) {
 	case 0, 1, 2:
 		target.q.append(l, data)
 		target.want = append(target.want, data...)
@@ -76,7 +85,18 @@ func (m *queueModel) step(l *Loop, r *rand.Rand, staged *queueModel) {
 		staged.moved(l)
 	case 8, 9:
 		m.send(l, r)
+	case 10, 11: // to both, from different places, as a fan-out does
+		if len(data) == 0 {
+			break
+		}
+		lo := r.IntN(len(data))
+		m.want = append(m.want, data...)
+		staged.want = append(staged.want, data[lo:]...)
+		m.q.lend(l, data)
+		staged.q.lend(l, data[lo:])
+		return data
 	}
+	return nil
 }
 
 // moved empties a queue whose segments another queue has now.

@@ -14,6 +14,7 @@ const (
 	flagClose              // then close the first target
 	flagAbort              // then abort the first target
 	flagPosted             // queue it from a call on the target's loop
+	flagLend               // payload from the read buffer
 
 	frameHead = 8
 )
@@ -92,14 +93,10 @@ func (h *simHandler) handle(l *Loop, f []byte, sh *Shared) {
 		to := s.socks[binary.LittleEndian.Uint16(targets[2*i:])]
 		if flags&flagPosted != 0 {
 			p := append([]byte(nil), payload...)
-			to.conn.loop.PostFrom(l, func() { s.record(to.conn.loop, to, p, nil) })
+			to.conn.loop.PostFrom(l, func() { s.record(to.conn.loop, to, p, nil, 0) })
 			continue
 		}
-		if flags&flagRefer != 0 {
-			s.record(l, to, payload, sh)
-		} else {
-			s.record(l, to, payload, nil)
-		}
+		s.record(l, to, payload, sh, flags)
 	}
 	if own {
 		sh.Release()
@@ -139,7 +136,7 @@ func (h *simHandler) Closed(c *Conn, err error) {
 // loop queued for one target.
 const recordHead = 16
 
-func (s *sim) record(l *Loop, to *simSock, payload []byte, sh *Shared) {
+func (s *sim) record(l *Loop, to *simSock, payload []byte, sh *Shared, flags byte) {
 	q := l.Queue(to.conn, recordHead+len(payload))
 	if q == nil {
 		return
@@ -153,9 +150,13 @@ func (s *sim) record(l *Loop, to *simSock, payload []byte, sh *Shared) {
 	s.seq[l.index][to.index]++
 	q.Msgs++
 	q.Payload += int64(len(payload))
-	if sh != nil && len(payload) > 0 {
+	if flags&(flagRefer|flagLend) != 0 && len(payload) > 0 {
 		l.Commit(q, append(l.Reserve(q, recordHead), head[:]...))
-		l.AppendShared(q, sh, payload)
+		if sh != nil {
+			l.AppendShared(q, sh, payload)
+		} else {
+			l.Lend(q, payload)
+		}
 		return
 	}
 	b := append(l.Reserve(q, recordHead+len(payload)), head[:]...)

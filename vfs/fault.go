@@ -63,14 +63,16 @@ type Call struct {
 // Site is the place in the code that made the call, "file.go:line", outside of
 // this package. It is for use inside a Hook and slow.
 func (c Call) Site() string {
-	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	below := false // the hook's own frames come first
 	for {
 		frame, more := frames.Next()
-		inside := strings.Contains(frame.File, "/vfs/") && !strings.HasSuffix(frame.File, "_test.go")
-		if frame.File != "" && !inside && !strings.Contains(frame.Function, "CallSite") {
+		own := strings.Contains(frame.File, "/vfs/") && !strings.HasSuffix(frame.File, "_test.go")
+		if below && !own {
 			return fmt.Sprintf("%s:%d", frame.File[strings.LastIndexByte(frame.File, '/')+1:], frame.Line)
 		}
+		below = below || strings.HasSuffix(frame.Function, "(*Faulty).do")
 		if !more {
 			return ""
 		}

@@ -295,22 +295,28 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
-// syncNames makes pending changes durable, except those a failed sync lost:
-// they keep their place among the pending ones.
+// syncNames makes pending changes durable, except those a failed sync lost: they
+// stay pending unless a later change is about the same name.
 func (n *node) syncNames() {
-	kept := n.pendingNames[:0]
+	var kept []nameChange
 	for _, c := range n.pendingNames {
 		if c.lost {
 			kept = append(kept, c)
-		} else {
-			c.apply(n.durableNames)
-			if c.move != nil {
-				c.move.durable = true
-			}
+			continue
 		}
+		c.apply(n.durableNames)
+		if c.move != nil {
+			c.move.durable = true
+		}
+		kept = slices.DeleteFunc(kept, func(o nameChange) bool {
+			return o.touches(c.name) || o.touches(c.gone)
+		})
 	}
-	clear(n.pendingNames[len(kept):])
 	n.pendingNames = kept
+}
+
+func (c nameChange) touches(name string) bool {
+	return name != "" && (c.name == name || c.gone == name)
 }
 
 // Lock implements FS.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"syscall"
 )
@@ -207,16 +208,46 @@ func resize(b []byte, size int64) []byte {
 	return b
 }
 
-// sync makes pending changes durable, except those a failed sync lost.
+// sync makes pending changes durable, except those a failed sync lost: what a
+// later change does not overwrite of them stays pending.
 func (n *node) sync() {
-	kept := n.pending[:0]
+	var kept []fileChange
 	for _, c := range n.pending {
 		if c.lost {
 			kept = append(kept, c)
-		} else {
-			n.durable = c.apply(n.durable)
+			continue
+		}
+		n.durable = c.apply(n.durable)
+		if len(kept) > 0 {
+			kept = c.overwrite(kept)
 		}
 	}
-	clear(n.pending[len(kept):])
 	n.pending = kept
+}
+
+// overwrite returns what is left of older changes after c.
+func (c fileChange) overwrite(older []fileChange) (left []fileChange) {
+	from, to := c.off, c.off+int64(len(c.data))
+	if c.data == nil {
+		from, to = c.size, math.MaxInt64 // what was beyond the new length is gone
+	}
+	for _, o := range older {
+		end := o.off + int64(len(o.data))
+		switch {
+		case o.data == nil:
+			if c.data != nil {
+				left = append(left, o)
+			}
+		case end <= from || o.off >= to:
+			left = append(left, o)
+		default:
+			if o.off < from {
+				left = append(left, fileChange{data: o.data[:from-o.off], off: o.off, lost: true})
+			}
+			if end > to {
+				left = append(left, fileChange{data: o.data[to-o.off:], off: to, lost: true})
+			}
+		}
+	}
+	return left
 }

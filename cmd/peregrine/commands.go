@@ -10,7 +10,9 @@ import (
 // commands are the words that, as the first argument, make the program something
 // other than a server.
 var commands = map[string]func(args []string, stdout, stderr io.Writer) int{
-	"bench": bench.Main,
+	"bench":       bench.Main,
+	"config":      configCommand,
+	"healthcheck": healthcheck,
 }
 
 func commandNames() []string {

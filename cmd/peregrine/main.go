@@ -43,6 +43,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := s.check(); err != nil {
 		return refuse(stderr, err)
 	}
+	switch {
+	case s.signal != "":
+		if err := sendSignal(s.signal); err != nil {
+			return refuse(stderr, err)
+		}
+		return 0
+	case s.checkOnly:
+		return s.checkFile(stderr)
+	}
 	return serve(s, stderr)
 }
 

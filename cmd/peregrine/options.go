@@ -4,37 +4,23 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"peregrine/config"
 )
 
-// settings are the values of the options.
+// settings are what the command line says.
 type settings struct {
-	host            string
-	port            int
-	name            string
-	clientAdvertise string
-	pidFile         string
-	httpPort        int
-	profilePort     int
-
-	logFile      string
-	logTime      bool
-	logUTC       bool
-	debug, trace bool
-
-	loops   int
-	pinCPUs string
-	engine  string
+	configFile string
+	checkOnly  bool
+	signal     string
 
 	version, help bool
 
-	cpus    []int    // pinCPUs, parsed by check
-	refused []string // what check complains about
-}
-
-func defaultSettings() settings {
-	return settings{host: "0.0.0.0", logTime: true, engine: "gnet"}
+	flags   []config.Flag // for the configuration, in the order to apply them
+	refused []string      // what check complains about
 }
 
 // Sections of the help text, in order.
@@ -48,130 +34,82 @@ const (
 
 var sections = []string{sectionServer, sectionLoops, sectionLogging, sectionProfiling, sectionCommon}
 
-// option is one command line option.
+// option is one command line option. One with neither own nor needs belongs to
+// config, whose table knows it by the same names.
 type option struct {
 	names   []string // spellings without dashes; messages use the first
 	arg     string   // the help's word for the value, empty for a switch
+	number  bool     // the value is an integer
+	several bool     // a switch that stands for several
 	section string   // empty: not in the help
 	help    string
-	bind    binder
+
+	own func(s *settings, value string) // an option of this program alone
 	// needs names the part that the option is for and that does not exist yet.
 	// Such an option is parsed like any other, then refused.
 	needs string
 }
 
-// binder gives one spelling of an option a place in s.
-type binder func(f *flag.FlagSet, name string, s *settings)
-
-func text(at func(*settings) *string) binder {
-	return func(f *flag.FlagSet, name string, s *settings) { f.StringVar(at(s), name, *at(s), "") }
-}
-
-func number(at func(*settings) *int) binder {
-	return func(f *flag.FlagSet, name string, s *settings) { f.IntVar(at(s), name, *at(s), "") }
-}
-
-func boolean(at func(*settings) *bool) binder {
-	return func(f *flag.FlagSet, name string, s *settings) { f.BoolVar(at(s), name, *at(s), "") }
-}
-
-// switches turns several settings on; false leaves them as they are.
-func switches(at func(*settings) []*bool) binder {
-	return func(f *flag.FlagSet, name string, s *settings) {
-		f.BoolFunc(name, "", func(value string) error {
-			on, err := strconv.ParseBool(value)
-			if err != nil {
-				return errors.New("parse error")
-			}
-			for _, target := range at(s) {
-				*target = *target || on
-			}
-			return nil
-		})
-	}
-}
-
-var debugAndTrace = func(s *settings) []*bool { return []*bool{&s.debug, &s.trace} }
-
 // Parts that options are refused for.
 const (
-	needsConfig    = "a configuration file, which this version does not read yet"
 	needsTLS       = "TLS, which this version does not have yet"
 	needsAuth      = "authentication, which this version does not have yet"
 	needsJetStream = "JetStream, which this version does not have yet"
 	needsCluster   = "clustering, which this version does not have yet"
-	needsSyslog    = "logging to syslog, which this version does not have yet"
-	needsRotation  = "log rotation by size, which this version does not have yet (rename the file and send SIGUSR1)"
-	needsSignals   = "the signal sender, which this version does not have yet (use kill)"
-	needsPortsFile = "ports files, which this version does not have yet (the log has the ports)"
-	needsTraceCut  = "shortened payload traces, which this version does not have yet"
 )
 
 // refusedText and refusedSwitch make the entries of options without a part.
 func refusedText(needs string, names ...string) option {
-	return option{names: names, arg: "<value>", needs: needs, bind: text(func(*settings) *string { return new(string) })}
+	return option{names: names, arg: "<value>", needs: needs}
 }
 
 func refusedSwitch(needs string, names ...string) option {
-	return option{names: names, needs: needs, bind: boolean(func(*settings) *bool { return new(bool) })}
+	return option{names: names, needs: needs}
 }
 
 // options is every option of the program: those it honours in the order of the
 // help, then those of nats-server that it refuses.
 var options = []option{
-	{names: []string{"a", "addr", "net"}, arg: "<host>", section: sectionServer, help: "Bind to host address (default: 0.0.0.0)",
-		bind: text(func(s *settings) *string { return &s.host })},
-	{names: []string{"p", "port"}, arg: "<port>", section: sectionServer, help: "Use port for clients (default: 4222, -1 = random)",
-		bind: number(func(s *settings) *int { return &s.port })},
-	{names: []string{"n", "name", "server_name"}, arg: "<server_name>", section: sectionServer, help: "Server name (default: auto)",
-		bind: text(func(s *settings) *string { return &s.name })},
-	{names: []string{"P", "pid"}, arg: "<file>", section: sectionServer, help: "File to store PID",
-		bind: text(func(s *settings) *string { return &s.pidFile })},
-	{names: []string{"m", "http_port"}, arg: "<port>", section: sectionServer, help: "Use port for http monitoring (-1 = random)",
-		bind: number(func(s *settings) *int { return &s.httpPort })},
-	{names: []string{"client_advertise"}, arg: "<string>", section: sectionServer, help: "Client URL to advertise to clients",
-		bind: text(func(s *settings) *string { return &s.clientAdvertise })},
+	{names: []string{"a", "addr", "net"}, arg: "<host>", section: sectionServer, help: "Bind to host address (default: 0.0.0.0)"},
+	{names: []string{"p", "port"}, arg: "<port>", number: true, section: sectionServer, help: "Use port for clients (default: 4222, -1 = random)"},
+	{names: []string{"n", "name", "server_name"}, arg: "<server_name>", section: sectionServer, help: "Server name (default: auto)"},
+	{names: []string{"P", "pid"}, arg: "<file>", section: sectionServer, help: "File to store PID"},
+	{names: []string{"m", "http_port"}, arg: "<port>", number: true, section: sectionServer, help: "Use port for http monitoring (-1 = random)"},
+	{names: []string{"c", "config"}, arg: "<file>", section: sectionServer, help: "Configuration file",
+		own: func(s *settings, value string) { s.configFile = value }},
+	{names: []string{"t"}, section: sectionServer, help: "Test configuration and exit",
+		own: func(s *settings, value string) { s.checkOnly = value == "true" }},
+	{names: []string{"sl", "signal"}, arg: "<signal>[=<pid>]", section: sectionServer,
+		help: "Send ldm, stop, quit, term, reopen or reload to a server",
+		own:  func(s *settings, value string) { s.signal = value }},
+	{names: []string{"client_advertise"}, arg: "<string>", section: sectionServer, help: "Client URL to advertise to clients"},
+	{names: []string{"ports_file_dir"}, arg: "<dir>", section: sectionServer, help: "Folder for a file with the ports, <program>_<pid>.ports"},
 
-	{names: []string{"loops"}, arg: "<number>", section: sectionLoops, help: "Event loops (default: one per CPU)",
-		bind: number(func(s *settings) *int { return &s.loops })},
-	{names: []string{"pin-cpus"}, arg: "<list>", section: sectionLoops, help: "CPUs for the loops, one each, e.g. 0,2-5 (default: not pinned)",
-		bind: text(func(s *settings) *string { return &s.pinCPUs })},
-	{names: []string{"engine"}, arg: "<name>", section: sectionLoops, help: "What drives the loops (default: gnet)",
-		bind: text(func(s *settings) *string { return &s.engine })},
+	{names: []string{"loops"}, arg: "<number>", number: true, section: sectionLoops, help: "Event loops (default: one per CPU)"},
+	{names: []string{"pin-cpus"}, arg: "<list>", section: sectionLoops, help: "CPUs for the loops, one each, e.g. 0,2-5 (default: not pinned)"},
+	{names: []string{"engine"}, arg: "<name>", section: sectionLoops, help: "What drives the loops (default: gnet)"},
 
-	{names: []string{"l", "log"}, arg: "<file>", section: sectionLogging, help: "File to redirect log output",
-		bind: text(func(s *settings) *string { return &s.logFile })},
-	{names: []string{"T", "logtime"}, section: sectionLogging, help: "Timestamp log entries (default: true)",
-		bind: boolean(func(s *settings) *bool { return &s.logTime })},
-	{names: []string{"logtime_utc"}, section: sectionLogging, help: "Timestamps in UTC instead of local timezone (default: false)",
-		bind: boolean(func(s *settings) *bool { return &s.logUTC })},
-	{names: []string{"D", "debug"}, section: sectionLogging, help: "Enable debugging output",
-		bind: boolean(func(s *settings) *bool { return &s.debug })},
-	{names: []string{"V", "trace"}, section: sectionLogging, help: "Trace the raw protocol",
-		bind: boolean(func(s *settings) *bool { return &s.trace })},
-	// The verbose traces add the system account, which has no traffic yet.
-	{names: []string{"VV"}, section: sectionLogging, help: "Verbose trace (traces system account as well)",
-		bind: switches(func(s *settings) []*bool { return []*bool{&s.trace} })},
-	{names: []string{"DV"}, section: sectionLogging, help: "Debug and trace", bind: switches(debugAndTrace)},
-	{names: []string{"DVV"}, section: sectionLogging, help: "Debug and verbose trace (traces system account as well)", bind: switches(debugAndTrace)},
+	{names: []string{"l", "log"}, arg: "<file>", section: sectionLogging, help: "File to redirect log output"},
+	{names: []string{"T", "logtime"}, section: sectionLogging, help: "Timestamp log entries (default: true)"},
+	{names: []string{"logtime_utc"}, section: sectionLogging, help: "Timestamps in UTC instead of local timezone (default: false)"},
+	{names: []string{"s", "syslog"}, section: sectionLogging, help: "Log to syslog"},
+	{names: []string{"r", "remote_syslog"}, arg: "<addr>", section: sectionLogging, help: "Syslog server address (udp://localhost:514)"},
+	{names: []string{"D", "debug"}, section: sectionLogging, help: "Enable debugging output"},
+	{names: []string{"V", "trace"}, section: sectionLogging, help: "Trace the raw protocol"},
+	{names: []string{"VV"}, section: sectionLogging, several: true, help: "Verbose trace (traces system account as well)"},
+	{names: []string{"DV"}, section: sectionLogging, several: true, help: "Debug and trace"},
+	{names: []string{"DVV"}, section: sectionLogging, several: true, help: "Debug and verbose trace (traces system account as well)"},
+	{names: []string{"log_size_limit"}, arg: "<limit>", number: true, section: sectionLogging, help: "Size at which the log file is put aside, in bytes (default: none)"},
+	{names: []string{"max_traced_msg_len"}, arg: "<len>", number: true, section: sectionLogging, help: "Maximum printable length for traced messages (default: unlimited)"},
 
-	{names: []string{"profile"}, arg: "<port>", section: sectionProfiling, help: "Profiling HTTP port (-1 = random)",
-		bind: number(func(s *settings) *int { return &s.profilePort })},
+	{names: []string{"profile"}, arg: "<port>", number: true, section: sectionProfiling, help: "Profiling HTTP port (-1 = random)"},
 
 	{names: []string{"h", "help"}, section: sectionCommon, help: "Show this message",
-		bind: boolean(func(s *settings) *bool { return &s.help })},
+		own: func(s *settings, value string) { s.help = value == "true" }},
 	{names: []string{"v", "version"}, section: sectionCommon, help: "Show version",
-		bind: boolean(func(s *settings) *bool { return &s.version })},
+		own: func(s *settings, value string) { s.version = value == "true" }},
 
-	refusedText(needsConfig, "c", "config"),
-	refusedSwitch(needsConfig, "t"),
-	refusedText(needsSignals, "sl", "signal"),
-	refusedText(needsPortsFile, "ports_file_dir"),
 	refusedText(needsTLS, "ms", "https_port"),
-	refusedSwitch(needsSyslog, "s", "syslog"),
-	refusedText(needsSyslog, "r", "remote_syslog"),
-	refusedText(needsRotation, "log_size_limit"),
-	refusedText(needsTraceCut, "max_traced_msg_len"),
 	refusedSwitch(needsJetStream, "js", "jetstream"),
 	refusedText(needsJetStream, "sd", "store_dir"),
 	refusedText(needsAuth, "user"),
@@ -200,46 +138,85 @@ func spelling(name string) string {
 	return "--" + name
 }
 
+// given is the value of one spelling of an option: it takes texts for s.
+type given struct {
+	*option
+	name string
+	s    *settings
+}
+
+// String and IsBoolFlag are what package flag asks for.
+func (given) String() string     { return "" }
+func (g given) IsBoolFlag() bool { return g.arg == "" }
+
+// Set checks the form of a value and keeps it. The errors are in the words of
+// package flag.
+func (g given) Set(value string) error {
+	switch {
+	case g.arg == "":
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return errors.New("parse error")
+		}
+		value = strconv.FormatBool(on)
+	case g.number:
+		if _, err := strconv.ParseInt(value, 0, strconv.IntSize); errors.Is(err, strconv.ErrRange) {
+			return errors.New("value out of range")
+		} else if err != nil {
+			return errors.New("parse error")
+		}
+	}
+	switch {
+	case g.own != nil:
+		g.own(g.s, value)
+	case g.needs == "":
+		g.s.flags = append(g.s.flags, config.Flag{Name: g.name, Value: value})
+	case g.arg != "" || value == "true":
+		// A switch turned off asks for nothing that is missing.
+		g.s.refused = append(g.s.refused, fmt.Sprintf("option %s needs %s", spelling(g.name), g.needs))
+	}
+	return nil
+}
+
 // parse reads args into settings and returns the words after the options. The
 // error is of the command line's syntax, in the words of package flag.
 func parse(args []string) (s *settings, rest []string, err error) {
-	d := defaultSettings()
-	s = &d
+	s = new(settings)
 	f := flag.NewFlagSet(programName, flag.ContinueOnError)
 	f.SetOutput(discard{})
 	f.Usage = func() {}
-	byName := make(map[string]*option)
 	for i := range options {
 		for _, name := range options[i].names {
-			options[i].bind(f, name, s)
-			byName[name] = &options[i]
+			f.Var(given{&options[i], name, s}, name, "")
 		}
 	}
 	if err := f.Parse(args); err != nil {
 		return nil, nil, err
 	}
-	f.Visit(func(g *flag.Flag) {
-		// A switch turned off asks for nothing that is missing.
-		if o := byName[g.Name]; o.needs != "" && (o.arg != "" || g.Value.String() != "false") {
-			s.refused = append(s.refused, fmt.Sprintf("option %s needs %s", spelling(g.Name), o.needs))
-		}
-	})
+	s.orderFlags()
 	return s, f.Args(), nil
+}
+
+// orderFlags puts the switches that stand for several behind the others, in the
+// order of their names: they win, also when they turn off.
+func (s *settings) orderFlags() {
+	rank := func(f config.Flag) string {
+		for _, o := range options {
+			if o.several && o.names[0] == f.Name {
+				return f.Name
+			}
+		}
+		return ""
+	}
+	slices.SortStableFunc(s.flags, func(a, b config.Flag) int { return strings.Compare(rank(a), rank(b)) })
 }
 
 // check finds what the options ask for and cannot have.
 func (s *settings) check() error {
 	if len(s.refused) > 0 {
-		return errors.New(strings.Join(s.refused, "\n"+programName+": "))
+		slices.Sort(s.refused)
+		return errors.New(joinRefusals(s.refused))
 	}
-	if s.pinCPUs == "" {
-		return nil
-	}
-	cpus, err := parseCPUs(s.pinCPUs)
-	if err != nil {
-		return fmt.Errorf("option --pin-cpus: %w", err)
-	}
-	s.cpus = cpus
 	return nil
 }
 

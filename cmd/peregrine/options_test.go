@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"peregrine/config"
 )
 
 // expect runs the program with args and compares what a user sees. out and err
@@ -91,6 +94,9 @@ func TestOptionTable(t *testing.T) {
 			}
 			seen[name] = true
 		}
+		if o.own == nil && o.needs == "" && !o.several && !slices.ContainsFunc(config.Table(), func(row config.Option) bool { return slices.Equal(row.Flags, o.names) }) {
+			t.Errorf("-%s belongs to no option of the configuration", o.names[0])
+		}
 		if (o.needs == "") != (o.section != "" && o.help != "") {
 			t.Errorf("-%s must either be honoured, with a section and help, or name what it needs", o.names[0])
 		}
@@ -100,7 +106,8 @@ func TestOptionTable(t *testing.T) {
 	}
 }
 
-func mustParse(t *testing.T, args string) *settings {
+// configured is the configuration that args make.
+func configured(t *testing.T, args string) *config.Options {
 	t.Helper()
 	s, rest, err := parse(strings.Fields(args))
 	if err != nil || len(rest) > 0 {
@@ -109,29 +116,76 @@ func mustParse(t *testing.T, args string) *settings {
 	if err := s.check(); err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
-	return s
+	o, _, err := s.load()
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return o
 }
 
 func TestSpellings(t *testing.T) {
 	for _, args := range []string{"-a h -p 1 -n x -P f -m 2 -l g", "--addr h --port 1 --name x --pid f --http_port 2 --log g",
-		"-net=h -port=1 -server_name=x -pid=f -http_port=2 -log=g", "--net=h --port=1 --server_name=x --pid=f --http_port=2 --log=g"} {
-		s := mustParse(t, args)
-		if s.host != "h" || s.port != 1 || s.name != "x" || s.pidFile != "f" || s.httpPort != 2 || s.logFile != "g" {
-			t.Errorf("%q: %+v", args, s)
+		"-net=h -port=1 -server_name=x -pid=f -http_port=2 -log=g", "--net=h --port=1 --server_name=x --pid=f --http_port=2 --log=g",
+		"-p 7 --port 1 -a g --net h -name x -P f -m 2 -log g"} {
+		o := configured(t, args)
+		if o.Host != "h" || o.Port != 1 || o.ServerName != "x" || o.PidFile != "f" || o.HTTPPort != 2 || o.LogFile != "g" {
+			t.Errorf("%q: %+v", args, o)
 		}
 	}
-	s := mustParse(t, "")
-	if s.host != "0.0.0.0" || !s.logTime || s.debug || s.trace || s.engine != "gnet" {
-		t.Errorf("defaults: %+v", s)
+	o := configured(t, "")
+	if o.Host != "0.0.0.0" || o.Port != 4222 || !o.Logtime || o.Debug || o.Trace || o.Peregrine.Engine != "gnet" {
+		t.Errorf("defaults: %+v", o)
 	}
-	s = mustParse(t, "-T=false -logtime_utc --client_advertise me:1 --loops 3 --engine e --profile -1")
-	if s.logTime || !s.logUTC || s.clientAdvertise != "me:1" || s.loops != 3 || s.engine != "e" || s.profilePort != -1 {
-		t.Errorf("%+v", s)
+	o = configured(t, "-T=false -logtime_utc --client_advertise me:1 --loops 3 --engine e --profile -1 --pin-cpus 0,2-5")
+	if o.Logtime || !o.LogtimeUTC || o.ClientAdvertise != "me:1" || o.ProfPort != -1 {
+		t.Errorf("%+v", o)
 	}
-	for args, want := range map[string][2]bool{"-D": {true, false}, "--debug": {true, false}, "-V": {false, true}, "-trace": {false, true},
-		"-VV": {false, true}, "-DV": {true, true}, "--DVV": {true, true}, "-DV=false": {false, false}, "-D -DV=false": {true, false}} {
-		if s := mustParse(t, args); [2]bool{s.debug, s.trace} != want {
-			t.Errorf("%q: debug %v, trace %v", args, s.debug, s.trace)
+	if p := o.Peregrine; p.Loops != 3 || p.Engine != "e" || !slices.Equal(p.PinCPUs, []int{0, 2, 3, 4, 5}) {
+		t.Errorf("%+v", p)
+	}
+	o = configured(t, "-s -r udp://h:1 --log_size_limit 9 --max_traced_msg_len 8 --ports_file_dir d")
+	if !o.Syslog || o.RemoteSyslog != "udp://h:1" || o.LogSizeLimit != 9 || o.MaxTracedMsgLen != 8 || o.PortsFileDir != "d" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// I1: what an option says arrives in the configuration.
+func TestOptionsReachTheConfiguration(t *testing.T) {
+	for _, o := range options {
+		if o.own != nil || o.needs != "" || slices.Equal(o.names, serverNameFlags) {
+			continue
+		}
+		for _, name := range o.names {
+			value := "1"
+			if o.arg == "" {
+				value = "true"
+			}
+			set := config.New()
+			if err := set.ApplyFlags([]config.Flag{{Name: name, Value: value}}, config.Env{}); err != nil {
+				t.Errorf("-%s: %v", name, err)
+			}
+			if reflect.DeepEqual(set, config.New()) {
+				t.Errorf("-%s sets nothing", name)
+			}
+		}
+	}
+}
+
+// Switches for several levels win over those for one, as in nats-server.
+func TestLevelSwitches(t *testing.T) {
+	for args, want := range map[string]string{
+		"-D": "debug", "--debug": "debug", "-V": "trace", "-trace": "trace", "-VV": "trace verbose", "-DV": "debug trace",
+		"--DVV": "debug trace verbose", "-DV=false": "", "-D -DV=false": "", "-DV=false -D": "", "-DV=false -V -DVV": "debug trace verbose",
+		"-VV=false -DV": "debug", "-D -V": "debug trace", "-D -D=false": "",
+	} {
+		o, got := configured(t, args), []string(nil)
+		for i, on := range []bool{o.Debug, o.Trace, o.TraceVerbose} {
+			if on {
+				got = append(got, []string{"debug", "trace", "verbose"}[i])
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %q", args, got, want)
 		}
 	}
 }
@@ -150,9 +204,9 @@ func TestRefusedOptions(t *testing.T) {
 			expect(t, args, 1, "", "nats-server: option "+spelling(name)+" needs "+o.needs+"\n")
 		}
 	}
-	expect(t, "-js -c x", 1, "", "nats-server: option -c needs a configuration file, which this version does not read yet\nnats-server: option -js needs JetStream")
-	if s := mustParse(t, "-js=false --tls=false"); len(s.refused) > 0 {
-		t.Errorf("switched off and still refused: %q", s.refused)
+	expect(t, "-js --auth x", 1, "", "nats-server: option --auth needs authentication, which this version does not have yet\nnats-server: option -js needs JetStream")
+	if s, _, err := parse([]string{"-js=false", "--tls=false"}); err != nil || len(s.refused) > 0 {
+		t.Errorf("switched off and still refused: %q, %v", s.refused, err)
 	}
 }
 
@@ -161,33 +215,6 @@ func TestServerRefusesWhatCannotBe(t *testing.T) {
 	expect(t, "-a 127.0.0.1 -p -1 --loops -3", 1, "", "nats-server: loops must be")
 	expect(t, "-a 127.0.0.1 -p -1 --pin-cpus 1023", 1, "", "CPU 1023")
 	expect(t, "-a 127.0.0.1 -p -1 --pin-cpus 0 --loops 2", 1, "", "nats-server: pin-cpus names 1 CPUs for 2 loops")
-	expect(t, "-a 127.0.0.1 -p -1 --pin-cpus 0,0", 1, "", `nats-server: option --pin-cpus: "0,0": CPU 0 is named twice`)
+	expect(t, "-a 127.0.0.1 -p -1 --pin-cpus 0,0", 1, "", `nats-server: "0,0": CPU 0 is named twice`)
 	expect(t, "-a 127.0.0.1 -p -1 -l /no/such/dir/x.log", 1, "", "nats-server: error opening file: open /no/such/dir/x.log: no such file or directory")
-}
-
-func TestParseCPUs(t *testing.T) {
-	check := func(list string, want ...int) {
-		t.Helper()
-		if got, err := parseCPUs(list); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %v %v, want %v", list, got, err, want)
-		}
-	}
-	check("0", 0)
-	check("0,2-5", 0, 2, 3, 4, 5)
-	check("7, 3-3,1", 7, 3, 1)
-	fails := func(list, want string) {
-		t.Helper()
-		if got, err := parseCPUs(list); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v %v, want %q", list, got, err, want)
-		}
-	}
-	fails("", "a CPU number is missing")
-	fails("1,", "a CPU number is missing")
-	fails("1--3", `"-3" is no CPU number`)
-	fails("-1", "a CPU number is missing")
-	fails("3-1", "the range 3-1 runs backwards")
-	fails("1-2-3", `"2-3" is no CPU number`)
-	fails("x", `"x" is no CPU number from 0 to 1023`)
-	fails("0-999999999", `"999999999" is no CPU number`)
-	fails("1,0-2", "CPU 1 is named twice")
 }

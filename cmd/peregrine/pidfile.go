@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 )
@@ -12,8 +11,5 @@ const pidFileMode = 0o600
 // writePIDFile writes the process id, decimal, without a newline. The file stays
 // when the server ends: scripts remove it.
 func writePIDFile(path string) error {
-	if err := os.WriteFile(path, strconv.AppendInt(nil, int64(os.Getpid()), 10), pidFileMode); err != nil {
-		return fmt.Errorf("Could not write pidfile: %w", err)
-	}
-	return nil
+	return os.WriteFile(path, strconv.AppendInt(nil, int64(os.Getpid()), 10), pidFileMode)
 }

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 
+	"peregrine/config"
 	"peregrine/internal/logging"
 	"peregrine/monitor"
 	"peregrine/server"
@@ -13,25 +15,35 @@ import (
 
 // serve runs a server until it has stopped and returns the exit status.
 func serve(s *settings, stderr io.Writer) int {
-	log, err := logging.Open(logging.Options{
-		File: s.logFile, NoTime: !s.logTime, UTC: s.logUTC, Debug: s.debug, Trace: s.trace,
-	})
+	o, warnings, err := s.load()
+	for _, warning := range warnings {
+		if err == nil { // else they are part of it
+			fmt.Fprintln(stderr, warning)
+		}
+	}
 	if err != nil {
-		return refuse(stderr, fmt.Errorf("error opening file: %w", err))
+		return refuse(stderr, err)
+	}
+	p := &process{settings: s, options: o}
+	options := serverOptions(o)
+	options.BeforeListen = p.beforeListen
+	log, err := logging.Open(logOptions(o))
+	if err != nil {
+		return refuse(stderr, err)
 	}
 	defer log.Close()
-
-	p := &process{settings: s, log: log}
-	options := s.serverOptions()
-	options.BeforeListen = p.beforeListen
+	p.log = log
 	if p.server, err = server.New(options, log); err != nil {
 		return refuse(stderr, err)
 	}
 	signals, stopSignals := trapSignals()
 	defer stopSignals()
+	p.memoryLimit = debug.SetMemoryLimit(-1)
+	p.changeMemoryLimit()
 	if err := p.server.Start(); err != nil {
 		log.Fatalf("%v", err)
 	}
+	p.writePorts()
 	stopped := make(chan struct{})
 	go func() {
 		p.server.Wait()
@@ -39,18 +51,8 @@ func serve(s *settings, stderr io.Writer) int {
 	}()
 	p.attend(signals, stopped)
 	p.closeMonitors()
+	p.removePorts()
 	return 0
-}
-
-// serverOptions turns settings into the server's terms.
-func (s *settings) serverOptions() server.Options {
-	o := server.DefaultOptions()
-	o.Host, o.Port, o.ServerName = s.host, s.port, s.name
-	o.ClientAdvertise = s.clientAdvertise
-	o.Debug, o.Trace = s.debug, s.trace
-	o.Loops, o.PinCPUs = s.loops, s.cpus
-	o.Engine, o.NewEngine = s.engine, engines[s.engine]
-	return o
 }
 
 // process is what surrounds a server in this program.
@@ -58,32 +60,41 @@ type process struct {
 	settings *settings
 	log      *logging.Logger
 	server   *server.Server
+	// memoryLimit is what the environment says, for a configuration that says nothing.
+	memoryLimit int64
 
 	// Owned by the goroutine that runs attend.
-	monitor  *monitor.Monitor
-	profiler *monitor.Profiler
-	lameDuck bool
-	shutdown sync.Once
+	options   *config.Options // in effect, replaced by a reload
+	monitor   *monitor.Monitor
+	profiler  *monitor.Profiler
+	portsFile string // that was written
+	lameDuck  bool
+	shutdown  sync.Once
 }
 
 // beforeListen does what must be done, or fail, before clients can connect. Its
 // errors are those of Start.
 func (p *process) beforeListen() (err error) {
-	s := p.settings
-	if s.pidFile != "" {
-		if err := writePIDFile(s.pidFile); err != nil {
+	o := p.options
+	if o.File != "" {
+		p.log.Noticef("Using configuration file: %s (%s)", o.File, o.Digest)
+	}
+	if o.ProfBlockRate > 0 {
+		p.changeBlockRate()
+	}
+	if o.PidFile != "" {
+		if err := writePIDFile(o.PidFile); err != nil {
+			return fmt.Errorf("Could not write pidfile: %w", err) //nolint:staticcheck // the text is the reference's
+		}
+	}
+	if o.ProfPort != 0 {
+		if p.profiler, err = monitor.StartProfiler(o.Host, o.ProfPort, p.log); err != nil {
 			return err
 		}
 	}
-	if s.profilePort != 0 {
-		if p.profiler, err = monitor.StartProfiler(s.host, s.profilePort, p.log); err != nil {
-			return err
-		}
-	}
-	if s.httpPort != 0 {
-		o := monitor.Options{Host: s.host, Port: s.httpPort}
-		if p.monitor, err = monitor.Start(o, source{p.server}, p.log); err != nil {
-			return fmt.Errorf("Can't start monitoring: %w", err)
+	if o.HTTPPort != 0 {
+		if p.monitor, err = monitor.Start(monitorOptions(o), source{p.server}, p.log); err != nil {
+			return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // the text is the reference's
 		}
 	}
 	return nil
@@ -98,6 +109,39 @@ func (p *process) closeMonitors() {
 	}
 }
 
+// writePorts writes the ports file, if one is asked for. A server without it goes
+// on, as the reference does.
+func (p *process) writePorts() {
+	folder := p.options.PortsFileDir
+	if folder == "" {
+		return
+	}
+	all := ports{Nats: urls("nats", p.server.Addr())}
+	if p.monitor != nil {
+		all.Monitoring = urls("http", p.monitor.Addr())
+	}
+	if p.profiler != nil {
+		all.Profile = urls("http", p.profiler.Addr())
+	}
+	path := portsFile(folder)
+	if err := all.write(path); err != nil {
+		p.log.Errorf("Error writing ports file (%s): %v", path, err)
+		return
+	}
+	p.portsFile = path
+}
+
+// removePorts takes the ports file away.
+func (p *process) removePorts() {
+	if p.portsFile == "" {
+		return
+	}
+	if err := os.Remove(p.portsFile); err != nil {
+		p.log.Errorf("Error cleaning up ports file %s: %v", p.portsFile, err)
+	}
+	p.portsFile = ""
+}
+
 // attend answers signals until the server has stopped.
 func (p *process) attend(signals <-chan os.Signal, stopped <-chan struct{}) {
 	for {
@@ -110,9 +154,6 @@ func (p *process) attend(signals <-chan os.Signal, stopped <-chan struct{}) {
 		}
 	}
 }
-
-// errNoConfigFile is the reference's text for a reload without a file.
-const errNoConfigFile = "can only reload config when a file is provided using -c or --config"
 
 func (p *process) answer(a action) {
 	switch a {
@@ -131,7 +172,9 @@ func (p *process) answer(a action) {
 	case actionReopen:
 		p.reopenLog()
 	case actionReload:
-		p.log.Errorf("Failed to reload server configuration: %s", errNoConfigFile)
+		if err := p.reload(); err != nil {
+			p.log.Errorf("Failed to reload server configuration: %s", err)
+		}
 	}
 }
 

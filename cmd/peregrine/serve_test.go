@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// program is what startChild runs.
+var program = os.Args[0]
+
 // patience bounds every wait, so that a broken server fails a test and does not
 // hang it.
 const patience = 30 * time.Second
@@ -96,7 +99,7 @@ type child struct {
 func startChild(t *testing.T, args ...string) *child {
 	t.Helper()
 	c := &child{t: t, ended: make(chan error, 1), log: newCollector()}
-	c.cmd = exec.Command(os.Args[0], append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
+	c.cmd = exec.Command(program, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
 	c.cmd.Env = append(os.Environ(), actAsServer+"=1")
 	c.cmd.Stderr = c.log
 	if err := c.cmd.Start(); err != nil {

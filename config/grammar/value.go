@@ -63,7 +63,8 @@ type Value struct {
 	size int // values in it when references are written out, itself included
 }
 
-// String writes the value for a message: scalars as they are, the others by type.
+// String writes the value for a message: scalars as they are, empty lists and
+// maps as brackets, the others by type.
 func (v *Value) String() string {
 	switch v.Kind {
 	case String:
@@ -76,6 +77,14 @@ func (v *Value) String() string {
 		return fmt.Sprint(v.Float)
 	case Time:
 		return v.Time.String()
+	case List:
+		if len(v.List) == 0 {
+			return "[]"
+		}
+	case Map:
+		if v.Map.Len() == 0 {
+			return "map[]"
+		}
 	}
 	return v.Kind.String()
 }

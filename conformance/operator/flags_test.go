@@ -159,7 +159,6 @@ func TestPortInUse(t *testing.T) {
 	for name, args := range map[string][]string{
 		"client port":  {"-p", port},
 		"monitor port": {"-p", "-1", "-m", port},
-		"bad port":     {"-p", "99999"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,4 +169,13 @@ func TestPortInUse(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPortOutOfRange is refused by both, by Peregrine before it begins.
+func TestPortOutOfRange(t *testing.T) {
+	t.Parallel()
+	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+		code, stdout, stderr := finish(harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "99999"))
+		return fmt.Sprintln(code, stdout, strings.Contains(strings.Join(stderr, "\n"), "99999"))
+	})
 }

@@ -108,7 +108,7 @@ var latencies = []*Scenario{
 }
 
 var interest = []*Scenario{
-	{Name: "wild100k", Title: "100,000 subscriptions with wildcards", Main: "msgs_per_cpu_s", Group: "interest", Quick: true,
+	{Name: "wild100k", Title: "100,000 wildcard subscriptions", Main: "msgs_per_cpu_s", Group: "interest", Quick: true,
 		Doc: "Random subjects against a large mixed interest: the cost of matching.",
 		run: wildcards{subs: 100_000, conns: 10, subject: 1 << 19, payload: 16}.run},
 	{Name: "churn", Title: "1 → 1 beside inbox churn", Main: "loss_pct", Group: "interest", Quick: true,

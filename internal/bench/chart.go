@@ -18,7 +18,8 @@ const (
 
 const chartStyle = `<style>text{font:12px system-ui,sans-serif;fill:#1b1f24}.dim{font-size:11px;fill:#667}.a{fill:#1769aa}.b{fill:#b9bec6}` +
 	`.la{stroke:#1769aa}.lb{stroke:#8a9099}.line{fill:none;stroke-width:2}.spread{stroke:#1b1f24;stroke-width:1.2}` +
-	`.grid{stroke:#dde1e6;stroke-width:1}.one{stroke:#1b1f24;stroke-width:1;stroke-dasharray:3 3}</style>`
+	`.grid{stroke:#dde1e6;stroke-width:1}.one{stroke:#1b1f24;stroke-width:1;stroke-dasharray:3 3}</style>` +
+	`<rect width="100%" height="100%" fill="#fff"/>`
 
 // drawing collects one chart.
 type drawing struct {
@@ -70,7 +71,11 @@ func (r *Report) gains() (out []gain) {
 		if m.Lower {
 			q = Spread{Median: 1 / q.Median, Min: 1 / q.Max, Max: 1 / q.Min}
 		}
-		out = append(out, gain{s.Title, m.Title, q})
+		figure := m.Short
+		if figure == "" {
+			figure = m.Title
+		}
+		out = append(out, gain{s.Title, figure, q})
 	}
 	return out
 }

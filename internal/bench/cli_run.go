@@ -175,7 +175,7 @@ func newProgress(w io.Writer, s *settings) *progress {
 			each := max(s.bench.Options.Duration, sc.AtLeast) + s.bench.Options.Warmup + startStop
 			p.estimate += each * time.Duration(s.bench.Pairs*len(s.bench.seats()))
 			if s.bench.Ceiling && sc.Wire {
-				p.estimate += 2 * each
+				p.estimate += 3 * (300*time.Millisecond + 150*time.Millisecond + startStop)
 			}
 		}
 	}

@@ -117,6 +117,9 @@ func (f *fakeServer) publish(words []string, payload []byte) bool {
 	f.mu.Lock()
 	f.count++
 	n, subs := f.count, f.subs[words[1]]
+	if len(subs) == 0 {
+		subs = f.subs[words[1][:strings.LastIndexByte(words[1], '.')+1]+"*"]
+	}
 	if len(subs) > 0 && subs[0].queue {
 		f.turn++
 		i := f.turn % len(subs)

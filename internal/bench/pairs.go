@@ -33,17 +33,41 @@ func (b *Bench) Compare(ctx context.Context, s *Scenario) (c Comparison) {
 		return c
 	}
 	if b.Ceiling && s.Wire {
-		if c.Err = b.ceiling(ctx, &c); c.Err != nil {
-			return c
-		}
+		c.Err = b.aroundCeilings(ctx, &c)
+	} else {
+		c.Err = b.runPairs(ctx, &c)
 	}
+	return c
+}
+
+// aroundCeilings measures the relay before the pairs, on one thread and on one
+// per core, and the better of the two once more after them.
+func (b *Bench) aroundCeilings(ctx context.Context, c *Comparison) error {
+	threads := 1
+	if _, err := b.ceiling(ctx, c, threads); err != nil {
+		return err
+	}
+	more, err := b.ceiling(ctx, c, runtime.NumCPU())
+	if err != nil {
+		return err
+	}
+	if more {
+		threads = runtime.NumCPU()
+	}
+	if err := b.runPairs(ctx, c); err != nil {
+		return err
+	}
+	_, err = b.ceiling(ctx, c, threads)
+	return err
+}
+
+func (b *Bench) runPairs(ctx context.Context, c *Comparison) error {
 	for pair := range b.Pairs {
 		for seat, command := range b.seats() {
-			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", s.Name, pair+1, b.Pairs, command.Name))
-			res, err := b.once(ctx, s, command)
+			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", c.Scenario.Name, pair+1, b.Pairs, command.Name))
+			res, err := b.once(ctx, c.Scenario, command)
 			if err != nil {
-				c.Err = err
-				return c
+				return err
 			}
 			if seat == 0 {
 				c.A = append(c.A, res)
@@ -52,7 +76,7 @@ func (b *Bench) Compare(ctx context.Context, s *Scenario) (c Comparison) {
 			}
 		}
 	}
-	return c
+	return nil
 }
 
 func (b *Bench) seats() []Command {
@@ -127,29 +151,21 @@ func (c Command) withLoops(n int) Command {
 	return c
 }
 
-// ceiling runs the scenario against the relay, which is this program again:
-// once on a single thread and once on one per core, and keeps the better.
-func (b *Bench) ceiling(ctx context.Context, c *Comparison) error {
+// ceiling runs s against the relay, which is this program again, with so many
+// threads, and keeps the best of all such runs: what disturbs one only lowers it.
+func (b *Bench) ceiling(ctx context.Context, c *Comparison, threads int) (better bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, threads := range []int{1, runtime.NumCPU()} {
-		b.Progress(c.Scenario.Name + "  ceiling")
-		relay := Command{Name: "relay", Path: self, Lead: []string{"bench", relayVerb},
-			Args: []string{"-threads", strconv.Itoa(threads)}, CPUs: b.A.CPUs}
-		v, err := b.ceilingOnce(ctx, c.Scenario, relay)
-		if err != nil {
-			return err
-		}
-		if c.Ceiling == nil || v["msgs_per_s"] > c.Ceiling["msgs_per_s"] {
-			c.Ceiling = v
-		}
-		if threads == runtime.NumCPU() {
-			break
-		}
+	b.Progress(c.Scenario.Name + "  ceiling")
+	relay := Command{Name: "relay", Path: self, Lead: []string{"bench", relayVerb},
+		Args: []string{"-threads", strconv.Itoa(threads)}, CPUs: b.A.CPUs}
+	v, err := b.ceilingOnce(ctx, c.Scenario, relay)
+	if err == nil && v["msgs_per_s"] > c.Ceiling["msgs_per_s"] {
+		c.Ceiling, better = v, true
 	}
-	return nil
+	return better, err
 }
 
 func (b *Bench) ceilingOnce(ctx context.Context, s *Scenario, relay Command) (Values, error) {
@@ -160,7 +176,8 @@ func (b *Bench) ceilingOnce(ctx context.Context, s *Scenario, relay Command) (Va
 	defer p.stop()
 	p.Wire = true
 	o := b.Options
-	o.Duration = min(o.Duration, 500*time.Millisecond)
+	o.Duration = min(o.Duration, 300*time.Millisecond)
+	o.Warmup = min(o.Warmup, 150*time.Millisecond)
 	res, err := runScenario(ctx, s, &p.Target, o)
 	return res.Values, err
 }

@@ -159,7 +159,11 @@ func (r *relay) route(line []byte, words [][]byte) (*relayRoute, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	blocks := map[string][]byte{} // one per sid, so that the cache holds it
-	for _, sub := range r.subs[string(words[1])] {
+	subs := r.subs[string(words[1])]
+	if len(subs) == 0 { // the generator's inboxes have a wildcard at the end
+		subs = r.subs[string(words[1][:bytes.LastIndexByte(words[1], '.')+1])+"*"]
+	}
+	for _, sub := range subs {
 		head := fmt.Sprintf("MSG %s %s %s%d\r\n", words[1], sub.sid, reply, size)
 		frame := len(head) + size + 2
 		if blocks[head] == nil {

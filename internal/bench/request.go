@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -29,7 +30,9 @@ func (r *run) recordLatency(h *hdrhistogram.Histogram) {
 }
 
 // requests is closed-loop request/reply: each of pairs requesters has one
-// request under way, answered by a responder of its own.
+// request under way, answered by a responder of its own. As in a stock client,
+// a requester has one wildcard subscription for all its replies, and every
+// request names a reply subject that was never used before.
 type requests struct {
 	pairs   int
 	payload int
@@ -76,13 +79,21 @@ func (q requests) run(r *run) error {
 	return nil
 }
 
+// A reply subject is an inbox of the shape stock clients use and a token.
+const (
+	inboxWidth = len("_INBOX.") + 22
+	tokenWidth = 8
+)
+
 // pair opens a responder and a requester.
 func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
-	service, inbox := fmt.Sprintf("service.%02d", i), fmt.Sprintf("_INBOX.bench.%02d", i)
-	answer := newBlock(inbox, "", q.payload, 0, 1)
+	service, inbox := fmt.Sprintf("service.%02d", i), fmt.Sprintf("_INBOX.%022d", i)
+	reply := inbox + "." + strings.Repeat("0", tokenWidth)
+	answer := newBlock(reply, "", q.payload, 0, 1)
 	var rc *conn
 	responder := &frames{order: orderExactly, next: make([]uint64, 1)}
-	responder.on = func(_ []byte, v uint64, _ int64) {
+	responder.on = func(line []byte, v uint64, _ int64) {
+		copy(answer.bytes[len("PUB "):], lineReply(line))
 		binary.LittleEndian.PutUint64(answer.bytes[answer.at[0]:], v)
 		if err := rc.write(answer.bytes); err != nil {
 			r.fail(err)
@@ -98,11 +109,12 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 	if err := r.watch(rc, responder); err != nil {
 		return nil, err
 	}
-	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(service, inbox, q.payload, 0, 1)}
+	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(service, reply, q.payload, 0, 1)}
+	rq.token = rq.question.bytes[len("PUB ")+len(service)+1+inboxWidth+1:][:tokenWidth]
 	rq.question.stampFrom(0)
 	rq.first, rq.seq = bytes.Clone(rq.question.bytes), 1
 	in := &frames{order: orderExactly, next: make([]uint64, 1), done: f, on: rq.answered}
-	rq.c, err = r.subscriber([]byte("SUB "+inbox+" 1\r\n"), in)
+	rq.c, err = r.subscriber([]byte("SUB "+inbox+".* 1\r\n"), in)
 	return rq, err
 }
 
@@ -113,6 +125,7 @@ type requester struct {
 	c        *conn
 	flow     *flow
 	question *block
+	token    []byte // last part of the reply subject, inside question
 	first    []byte // what begin sends
 	seq      uint64
 	sent     int64
@@ -127,10 +140,20 @@ func (q *requester) begin() error {
 
 func (q *requester) ask(now int64) error {
 	q.question.stampFrom(q.seq)
+	writeToken(q.token, q.seq)
 	q.seq++
 	q.sent = now
 	q.flow.sent.Add(1)
 	return q.c.write(q.question.bytes)
+}
+
+// writeToken fills dst with n in base 36, last digit first: like a real token,
+// it differs early.
+func writeToken(dst []byte, n uint64) {
+	for i := range dst {
+		dst[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[n%36]
+		n /= 36
+	}
 }
 
 func (q *requester) answered(_ []byte, v uint64, now int64) {

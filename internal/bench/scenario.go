@@ -12,6 +12,7 @@ type Metric struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Unit  string `json:"unit"`
+	Short string `json:"-"` // for narrow charts; empty: Title
 	// Lower says that less is better. Neutral figures are no judgement.
 	Lower   bool `json:"lower_is_better,omitempty"`
 	Neutral bool `json:"neutral,omitempty"`
@@ -25,10 +26,10 @@ var Metrics = []Metric{
 	{Name: "msgs_per_s", Title: "messages", Unit: "msg/s"},
 	{Name: "mb_per_s", Title: "payload and frames", Unit: "MB/s"},
 	{Name: "conns_per_s", Title: "connections", Unit: "conn/s"},
-	{Name: "cpu_us_per_msg", Title: "server CPU per message", Unit: "µs", Lower: true},
+	{Name: "cpu_us_per_msg", Title: "server CPU per message", Short: "CPU per message", Unit: "µs", Lower: true},
 	{Name: "cpu_user_us_per_msg", Title: "· user", Unit: "µs", Lower: true},
 	{Name: "cpu_sys_us_per_msg", Title: "· system", Unit: "µs", Lower: true},
-	{Name: "msgs_per_cpu_s", Title: "messages per server CPU second", Unit: "msg/s"},
+	{Name: "msgs_per_cpu_s", Title: "messages per server CPU second", Short: "messages per CPU s", Unit: "msg/s"},
 	{Name: "cpu_us_per_conn", Title: "server CPU per connection made", Unit: "µs", Lower: true},
 	{Name: "lat_p50_us", Title: "latency p50", Unit: "µs", Lower: true},
 	{Name: "lat_p90_us", Title: "latency p90", Unit: "µs", Lower: true},
@@ -37,11 +38,11 @@ var Metrics = []Metric{
 	{Name: "lat_max_us", Title: "latency max", Unit: "µs", Lower: true},
 	{Name: "loss_pct", Title: "steady traffic lost to the neighbour", Unit: "%", Lower: true, Difference: true},
 	{Name: "churn_per_s", Title: "neighbour's requests", Unit: "req/s", Neutral: true},
-	{Name: "kib_per_conn", Title: "resident memory per connection", Unit: "KiB", Lower: true},
+	{Name: "kib_per_conn", Title: "resident memory per connection", Short: "memory per connection", Unit: "KiB", Lower: true},
 	{Name: "rss_peak_mb", Title: "peak resident memory", Unit: "MiB", Lower: true},
 	{Name: "server_cores", Title: "server's share", Unit: "cores", Neutral: true},
 	{Name: "generator_cores", Title: "generator's share", Unit: "cores", Neutral: true},
-	{Name: othersCores, Title: "everybody else's share", Unit: "cores", Neutral: true},
+	{Name: othersCores, Title: "everybody else's share", Unit: "cores", Neutral: true, Difference: true},
 }
 
 // othersCores is the metric that tells how quiet the machine was.

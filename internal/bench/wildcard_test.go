@@ -72,6 +72,18 @@ func TestInboxNames(t *testing.T) {
 	}
 }
 
+func TestTokensDoNotRepeat(t *testing.T) {
+	seen := map[string]bool{}
+	for i := range uint64(100_000) {
+		token := make([]byte, tokenWidth)
+		writeToken(token, i)
+		if seen[string(token)] {
+			t.Fatalf("token %d: %q", i, token)
+		}
+		seen[string(token)] = true
+	}
+}
+
 func TestLineReply(t *testing.T) {
 	for line, want := range map[string]string{
 		"MSG a 1 r.x 16\r\n": "r.x", "MSG a 1 16\r\n": "", "MSG": "",

@@ -12,15 +12,16 @@ const (
 	levelTrace
 )
 
-// label is what stands between the time and the text, for sinks and terminals.
-type label struct{ plain, coloured string }
+// label is how a level shows: between the time and the text, for sinks and
+// terminals, and as a word in JSON.
+type label struct{ plain, coloured, word string }
 
 // Colours are those of the reference, so that people read both logs alike.
 var labels = [...]label{
-	levelNotice: {"[INF] ", "[\x1b[32mINF\x1b[0m] "},
-	levelWarn:   {"[WRN] ", "[\x1b[0;93mWRN\x1b[0m] "},
-	levelError:  {"[ERR] ", "[\x1b[31mERR\x1b[0m] "},
-	levelFatal:  {"[FTL] ", "[\x1b[31mFTL\x1b[0m] "},
-	levelDebug:  {"[DBG] ", "[\x1b[36mDBG\x1b[0m] "},
-	levelTrace:  {"[TRC] ", "[\x1b[33mTRC\x1b[0m] "},
+	levelNotice: {"[INF] ", "[\x1b[32mINF\x1b[0m] ", "info"},
+	levelWarn:   {"[WRN] ", "[\x1b[0;93mWRN\x1b[0m] ", "warn"},
+	levelError:  {"[ERR] ", "[\x1b[31mERR\x1b[0m] ", "error"},
+	levelFatal:  {"[FTL] ", "[\x1b[31mFTL\x1b[0m] ", "fatal"},
+	levelDebug:  {"[DBG] ", "[\x1b[36mDBG\x1b[0m] ", "debug"},
+	levelTrace:  {"[TRC] ", "[\x1b[33mTRC\x1b[0m] ", "trace"},
 }

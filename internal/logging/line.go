@@ -16,39 +16,66 @@ const scratchMax = 64 << 10
 
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }}
 
-// layout decides how a line looks. It is fixed when the logger is opened.
+// layout decides how a line looks. It is fixed for the life of a sink.
 type layout struct {
-	pid      string // "[123] "
+	pid      string // decimal
 	time     bool
 	utc      bool
 	coloured bool
+	json     bool
+	// syslog lines carry their level as a first byte, and neither process nor time.
+	syslog bool
 }
 
-func newLayout(o Options, coloured bool) layout {
-	return layout{
-		pid:      "[" + strconv.Itoa(os.Getpid()) + "] ",
+func newLayout(o Options, coloured bool) *layout {
+	return &layout{
+		pid:      strconv.Itoa(os.Getpid()),
 		time:     !o.NoTime,
 		utc:      o.UTC,
 		coloured: coloured,
+		json:     o.JSON,
 	}
 }
 
 // appendLine appends the whole line, newline included, and returns the
-// extended slice. Invariant I1 is kept here.
-func (y layout) appendLine(dst []byte, lv level, format string, args []any) []byte {
-	dst = append(dst, y.pid...)
+// extended slice and where its text begins. Invariant I1 is kept here.
+func (y *layout) appendLine(dst []byte, lv level, format string, args []any) (line []byte, text int) {
+	if y.syslog {
+		dst = append(dst, byte(lv))
+	}
+	if y.json {
+		return y.appendJSONLine(dst, lv, format, args)
+	}
+	dst = y.appendPrefix(dst, lv)
+	text = len(dst)
+	dst = appendText(dst, format, args)
+	return append(escapeControls(dst, text), '\n'), text
+}
+
+func (y *layout) appendPrefix(dst []byte, lv level) []byte {
+	if y.syslog {
+		return dst
+	}
+	dst = append(append(append(dst, '['), y.pid...), "] "...)
 	if y.time {
-		now := time.Now()
-		if y.utc {
-			now = now.UTC()
-		}
-		dst = now.AppendFormat(dst, timeLayout)
+		dst = y.now().AppendFormat(dst, timeLayout)
 	}
 	if y.coloured {
-		dst = append(dst, labels[lv].coloured...)
-	} else {
-		dst = append(dst, labels[lv].plain...)
+		return append(dst, labels[lv].coloured...)
 	}
+	return append(dst, labels[lv].plain...)
+}
+
+func (y *layout) now() time.Time {
+	now := time.Now()
+	if y.utc {
+		now = now.UTC()
+	}
+	return now
+}
+
+// appendText appends the formatted text without a newline at its end.
+func appendText(dst []byte, format string, args []any) []byte {
 	start := len(dst)
 	if len(args) == 0 {
 		// A text without arguments is a text, whatever percent signs it has.
@@ -59,7 +86,7 @@ func (y layout) appendLine(dst []byte, lv level, format string, args []any) []by
 	if n := len(dst); n > start && dst[n-1] == '\n' {
 		dst = dst[:n-1]
 	}
-	return append(escapeControls(dst, start), '\n')
+	return dst
 }
 
 // escapeControls replaces control bytes from start on, tabs excepted, by \xNN.

@@ -70,20 +70,26 @@ func TestNoTime(t *testing.T) {
 	}
 }
 
+// lineOf is one line in the form y.
+func lineOf(y *layout, lv level, format string, args ...any) string {
+	line, _ := y.appendLine(nil, lv, format, args)
+	return string(line)
+}
+
 func TestColours(t *testing.T) {
 	y := newLayout(Options{NoTime: true}, true)
 	want := fmt.Sprintf("[%d] [\x1b[0;93mWRN\x1b[0m] x\n", os.Getpid())
-	if got := string(y.appendLine(nil, levelWarn, "x", nil)); got != want {
+	if got := lineOf(y, levelWarn, "x"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 // I1: one call, one line, whatever a peer put into the text.
 func TestControlBytesAreEscaped(t *testing.T) {
-	y := layout{pid: "[1] "}
+	y := layout{pid: "1"}
 	check := func(text, want string) {
 		t.Helper()
-		if got := string(y.appendLine(nil, levelNotice, "%s", []any{text})); got != "[1] [INF] "+want+"\n" {
+		if got := lineOf(&y, levelNotice, "%s", text); got != "[1] [INF] "+want+"\n" {
 			t.Errorf("%q gives %q, want text %q", text, got, want)
 		}
 	}
@@ -91,7 +97,7 @@ func TestControlBytesAreEscaped(t *testing.T) {
 	check("a\nb\r\x1b[2J\x00\x7fz", `a\nb\r\x1b[2J\x00\x7fz`)
 	check("trailing\n", "trailing")
 	check("50% of é", "50% of é")
-	if got := string(y.appendLine(nil, levelNotice, "100%", nil)); got != "[1] [INF] 100%\n" {
+	if got := lineOf(&y, levelNotice, "100%"); got != "[1] [INF] 100%\n" {
 		t.Errorf("a text without arguments became %q", got)
 	}
 }
@@ -275,12 +281,20 @@ func TestOffLevelsDoNotAllocate(t *testing.T) {
 }
 
 func BenchmarkNotice(b *testing.B) {
-	l := New(&nullSink{}, Options{})
-	defer l.Close()
-	b.ReportAllocs()
-	for b.Loop() {
-		l.Noticef("127.0.0.1:4222 - cid:%d - Client connection created", 7)
+	benchNotice := func(name string, step int) {
+		b.Run(name, func(b *testing.B) {
+			l := New(&nullSink{}, Options{})
+			defer l.Close()
+			b.ReportAllocs()
+			cid := 0
+			for b.Loop() {
+				l.Noticef("127.0.0.1:4222 - cid:%d - Client connection created", cid)
+				cid += step
+			}
+		})
 	}
+	benchNotice("lines=differ", 1)
+	benchNotice("lines=repeat", 0)
 }
 
 type nullSink struct{}

@@ -8,9 +8,6 @@ import (
 // keptQueueMax is the largest queue buffer kept once it has been written out.
 const keptQueueMax = 256 << 10
 
-// logFileMode lets the group read, as the reference does.
-const logFileMode = 0o640
-
 // write is the writer goroutine: it takes all that is queued, writes it with one
 // call, then runs the controls queued behind it.
 func (l *Logger) write() {
@@ -19,10 +16,13 @@ func (l *Logger) write() {
 	for range l.doorbell {
 		for {
 			l.mu.Lock()
-			batch, controls, closing := l.queue, l.controls, l.closing
-			l.queue, l.controls = spare[:0], nil
+			batch, change, controls, closing := l.queue, l.change, l.controls, l.closing
+			l.queue, l.change, l.controls = spare[:0], nil, nil
 			l.mu.Unlock()
 
+			if change != nil {
+				l.switchTo(change)
+			}
 			l.offer(l.appendDropNotice(batch))
 			for _, run := range controls {
 				run()
@@ -30,7 +30,7 @@ func (l *Logger) write() {
 			if spare = batch; cap(spare) > keptQueueMax {
 				spare = nil
 			}
-			if len(batch) == 0 && len(controls) == 0 {
+			if len(batch) == 0 && len(controls) == 0 && change == nil {
 				if closing {
 					l.closeSink()
 					return
@@ -41,6 +41,15 @@ func (l *Logger) write() {
 	}
 }
 
+// switchTo ends the old sink with the lines queued for it.
+func (l *Logger) switchTo(c *change) {
+	l.offer(l.appendDropNotice(c.before))
+	l.closeSink()
+	l.dest = c.dest
+	l.rotateFull()
+	close(c.done)
+}
+
 // appendDropNotice adds a line about lines refused since the last notice.
 func (l *Logger) appendDropNotice(batch []byte) []byte {
 	total := l.dropped.Load()
@@ -49,40 +58,52 @@ func (l *Logger) appendDropNotice(batch []byte) []byte {
 	}
 	n := total - l.reported
 	l.reported = total
-	return l.layout.appendLine(batch, levelWarn, "Log sink too slow, %d lines dropped (%d in total)", []any{n, total})
+	batch, _ = l.dest.layout.appendLine(batch, levelWarn, "Log sink too slow, %d lines dropped (%d in total)", []any{n, total})
+	return batch
 }
 
 func (l *Logger) offer(batch []byte) {
 	if len(batch) == 0 {
 		return
 	}
-	if _, err := l.sink.Write(batch); err != nil {
+	if _, err := l.dest.sink.Write(batch); err != nil {
 		l.failed.Add(1)
+	}
+}
+
+// rotateFull rotates a log file that is beyond its limit from the start, by the
+// line that announces it. It runs on the writer, or before there is one.
+func (l *Logger) rotateFull() {
+	if f := l.dest.file; f != nil && f.isFull() {
+		line, _ := l.dest.layout.appendLine(nil, levelNotice, "Rotating logfile...", nil)
+		l.offer(line)
 	}
 }
 
 // swapFile runs on the writer.
 func (l *Logger) swapFile() error {
-	f, err := openFile(l.path)
-	if err != nil {
+	if l.dest.file == nil {
+		return nil // changed to another sink since Reopen looked
+	}
+	if err := l.dest.file.reopen(); err != nil {
 		return err
 	}
-	l.closeSink()
-	l.sink = f
+	l.rotateFull()
 	return nil
 }
 
-// closeSink closes a log file; streams are not ours to close.
 func (l *Logger) closeSink() {
-	if c, ok := l.sink.(io.Closer); ok && l.path != "" {
-		if err := c.Close(); err != nil {
-			l.failed.Add(1)
-		}
+	if err := l.dest.close(); err != nil {
+		l.failed.Add(1)
 	}
 }
 
-func openFile(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, logFileMode)
+// close closes a sink that was opened here; other streams are not ours to close.
+func (d destination) close() error {
+	if c, ok := d.sink.(io.Closer); ok && d.owned {
+		return c.Close()
+	}
+	return nil
 }
 
 // isTerminal reports whether f is a character device, which is the test the

@@ -214,8 +214,8 @@ func segmentHeadOf(b []byte, copy int) (segmentHeader, bool) {
 // "meta" and is there twice.
 //
 // Shape, little-endian: magic u32 | version u16 | zero u16 | generation u64 |
-// log u64 | epoch u64 | first u64 | last u64 | clean u64 | copy u64 | zeros |
-// sum u64 of all earlier bytes.
+// log u64 | epoch u64 | first u64 | last u64 | clean u64 | chain u64 | copy u64 |
+// zeros | sum u64 of all earlier bytes.
 type metadata struct {
 	generation uint64   // the larger of two valid copies is the newer
 	log        uint64   // random identity of this log
@@ -223,18 +223,19 @@ type metadata struct {
 	first      uint64   // oldest segment that holds records
 	last       uint64   // newest segment made
 	clean      Position // where the log ended when it was closed, 0 while it is open
+	chain      uint64   // and the sum it ended with
 }
 
 func putMeta(b []byte, m metadata, copy int) {
 	b = startBlock(b, magicMeta)
-	for i, v := range []uint64{m.generation, m.log, m.epoch, m.first, m.last, uint64(m.clean), uint64(copy)} {
+	for i, v := range []uint64{m.generation, m.log, m.epoch, m.first, m.last, uint64(m.clean), m.chain, uint64(copy)} {
 		little.PutUint64(b[8+8*i:], v)
 	}
 	endBlock(b)
 }
 
 func metaOf(b []byte, copy int) (metadata, bool) {
-	if !blockValid(b, magicMeta) || little.Uint64(b[56:]) != uint64(copy) {
+	if !blockValid(b, magicMeta) || little.Uint64(b[64:]) != uint64(copy) {
 		return metadata{}, false
 	}
 	return metadata{
@@ -244,6 +245,7 @@ func metaOf(b []byte, copy int) (metadata, bool) {
 		first:      little.Uint64(b[32:]),
 		last:       little.Uint64(b[40:]),
 		clean:      Position(little.Uint64(b[48:])),
+		chain:      little.Uint64(b[56:]),
 	}, true
 }
 

@@ -21,10 +21,12 @@ type seats struct {
 
 // prepare builds into dir what own does not name.
 func prepare(dir string, own map[string]string) (s seats, err error) {
-	if s.tree, err = rootModule(); err != nil {
-		return s, err
-	}
 	a, b, base := own["a"], own["b"], own["base"]
+	if a == "" || base != "" {
+		if s.tree, err = rootModule(); err != nil {
+			return s, err
+		}
+	}
 	if a == "" {
 		if a, err = build(s.tree, dir, "peregrine", "./cmd/peregrine"); err != nil {
 			return s, err

@@ -55,7 +55,7 @@ type traffic struct{ pubs, subs, payload int }
 
 func (t traffic) do(addr string, n int) (outcome, error) {
 	each := n / t.pubs / max(1, t.subs)
-	delivered := int64(each*t.pubs) * int64(len("MSG yard 1 ")+len(fmt.Sprint(t.payload))+4+t.payload)
+	delivered := int64(each*t.pubs) * int64(len("MSG yard.000 1 ")+len(fmt.Sprint(t.payload))+4+t.payload)
 	var all sync.WaitGroup
 	errs := make(chan error, t.pubs+t.subs)
 	attempt := func(body func() error) {
@@ -66,7 +66,7 @@ func (t traffic) do(addr string, n int) (outcome, error) {
 		})
 	}
 	for range t.subs {
-		c, err := connect(addr, "SUB yard 1\r\n")
+		c, err := connect(addr, "SUB yard.000 1\r\n")
 		if err != nil {
 			return outcome{}, err
 		}
@@ -100,7 +100,7 @@ func (t traffic) do(addr string, n int) (outcome, error) {
 }
 
 func (t traffic) publish(c net.Conn, n int) error {
-	one := fmt.Appendf(nil, "PUB yard %d\r\n%s\r\n", t.payload, strings.Repeat("y", t.payload))
+	one := fmt.Appendf(nil, "PUB yard.000 %d\r\n%s\r\n", t.payload, strings.Repeat("y", t.payload))
 	many := max(1, (32<<10)/len(one))
 	block := bytes.Repeat(one, many)
 	for n > 0 {

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"peregrine/config"
+	"peregrine/internal/logging"
+	"peregrine/monitor"
+	"peregrine/server"
+)
+
+// serverOptions turns a configuration into the server's terms.
+func serverOptions(o *config.Options) server.Options {
+	p := o.Peregrine
+	return server.Options{
+		Host: o.Host, Port: o.Port, ServerName: o.ServerName, ClientAdvertise: o.ClientAdvertise,
+		Debug: o.Debug, Trace: o.Trace,
+		Loops: p.Loops, PinCPUs: p.PinCPUs, Engine: p.Engine, NewEngine: engines[p.Engine],
+		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxPending: o.MaxPending,
+		MaxConn: o.MaxConn, MaxSubs: o.MaxSubs, MaxSubTokens: int(o.MaxSubTokens),
+		PingInterval: o.PingInterval, MaxPingsOut: o.MaxPingsOut, WriteDeadline: o.WriteDeadline,
+		LameDuckDuration: o.LameDuckDuration, LameDuckGracePeriod: o.LameDuckGracePeriod,
+		NoHeaders: o.NoHeaderSupport, NoFastProducerStall: o.NoFastProducerStall,
+		MaxClosedClients: o.MaxClosedClients,
+	}
+}
+
+// logOptions turns a configuration into the log's terms.
+func logOptions(o *config.Options) logging.Options {
+	return logging.Options{
+		File: o.LogFile, RemoteSyslog: o.RemoteSyslog, Syslog: o.Syslog,
+		SizeLimit: o.LogSizeLimit, FilesMax: o.LogMaxFiles,
+		NoTime: !o.Logtime, UTC: o.LogtimeUTC, JSON: o.Peregrine.LogFormat == "json",
+		Debug: o.Debug, Trace: o.Trace, PayloadMax: o.MaxTracedMsgLen,
+	}
+}
+
+// monitorOptions turns a configuration into the monitor's terms.
+func monitorOptions(o *config.Options) monitor.Options {
+	return monitor.Options{Host: o.HTTPHost, Port: o.HTTPPort}
+}

@@ -1,0 +1,31 @@
+package config
+
+// Part is a part of the server that options can wait for.
+type Part string
+
+// The parts, as messages name them.
+const (
+	PartAccounts    Part = "accounts"
+	PartAuth        Part = "authentication"
+	PartCluster     Part = "clustering"
+	PartGateway     Part = "gateways"
+	PartJetStream   Part = "JetStream"
+	PartLeafNode    Part = "leaf nodes"
+	PartMapping     Part = "subject mapping"
+	PartMQTT        Part = "MQTT"
+	PartOCSP        Part = "OCSP"
+	PartOperator    Part = "operator mode"
+	PartProxies     Part = "trusted proxies"
+	PartTags        Part = "server tags and metadata"
+	PartTLS         Part = "TLS"
+	PartTraceCut    Part = "shortened traces"
+	PartWebSocket   Part = "WebSocket"
+	PartWritePolicy Part = "write timeout policies"
+	PartMonitoring  Part = "monitoring beyond one HTTP port"
+
+	// Of these no option waits any more.
+	PartLogFormat Part = "log formats"
+	PartPortsFile Part = "ports files"
+	PartRotation  Part = "log rotation by size"
+	PartSyslog    Part = "logging to syslog"
+)

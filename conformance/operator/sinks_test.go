@@ -1,0 +1,197 @@
+package operator
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"peregrine/conformance/harness"
+)
+
+// TestLogRotation compares names, first lines and how many files are kept.
+func TestLogRotation(t *testing.T) {
+	t.Parallel()
+	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "server.log")
+		conf := configFile(t, fmt.Sprintf("log_file: %q\nlog_size_limit: 2000\nlog_max_num: 3\ntrace: true\n", path))
+		server := harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-c", conf)
+		awaitInFile(t, server, path, "Server is ready", 1)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := regexp.MustCompile(`connections on (\S+)`).FindStringSubmatch(string(content))[1]
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for range 200 { // one PING is a line or two
+			if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		harness.Poll(t, "a purge", func() bool {
+			data, err := os.ReadFile(path)
+			return err == nil && strings.Contains(string(data), "Purged log file")
+		})
+		conn.Close()
+		server.Stop()
+		names, err := filepath.Glob(filepath.Join(dir, "server.log*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var heads []string // all lines of a rotation
+		for line := range strings.Lines(string(data)) {
+			if strings.HasSuffix(line, "\r\n") {
+				heads = append(heads, line)
+			}
+		}
+		stamp := regexp.MustCompile(`\.\d{4}(\.\d\d){5}\.\d{9}`)
+		outcome := fmt.Sprintf("%q\n%q\n", normalise(heads), names)
+		outcome = strings.ReplaceAll(outcome, dir, "<dir>")
+		outcome = strings.ReplaceAll(outcome, "<dir>/server", "server")
+		return stamp.ReplaceAllString(outcome, ".<stamp>") + mode(t, path)
+	})
+}
+
+// TestRemoteSyslog compares the datagrams of the same life.
+func TestRemoteSyslog(t *testing.T) {
+	t.Parallel()
+	shapes := []struct {
+		pattern *regexp.Regexp
+		name    string
+	}{
+		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ \S+ `), "<time> <host> "},
+		{regexp.MustCompile(`[^ ]+\[\d+\]:`), "<program>[<pid>]:"},
+	}
+	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		server := harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-D", "-r", "udp://"+conn.LocalAddr().String())
+		var lines []string
+		buf := make([]byte, 64<<10)
+		for stopping := false; ; {
+			n, _, err := conn.ReadFrom(buf)
+			if err != nil {
+				t.Fatal(err, lines)
+			}
+			line := strings.TrimSpace(string(buf[:n]))
+			for _, s := range shapes {
+				line = s.pattern.ReplaceAllString(line, s.name)
+			}
+			lines = append(lines, line)
+			if strings.HasSuffix(line, "Server is ready") && !stopping {
+				stopping = true
+				server.Signal(os.Interrupt)
+			}
+			if strings.HasSuffix(line, "Server Exiting..") {
+				return withoutSystemAccount(lines)
+			}
+		}
+	})
+}
+
+// TestNoSyslog compares the ends of servers whose syslog cannot be.
+func TestNoSyslog(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{"scheme": "http://localhost:1", "socket": "unix:///no/such/socket"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+				code, stdout, stderr := finish(harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-r", url))
+				last := stderr[len(stderr)-1]
+				return fmt.Sprint(code, stdout, last[strings.Index(last, "error "):])
+			})
+		})
+	}
+}
+
+// TestTracedLength compares traces of payloads that are cut.
+func TestTracedLength(t *testing.T) {
+	t.Parallel()
+	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+		server := harness.Start(t, seat, "-V", "--max_traced_msg_len", "5")
+		conn, err := net.Dial("tcp", server.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "CONNECT {\"verbose\":false}\r\nSUB foo 1\r\nPUB foo 8\r\na\"bcdefg\r\nPUB foo 5\r\n12345\r\nPING\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		awaitText(t, conn, "PONG\r\n")
+		conn.Close()
+		server.Stop()
+		return slices.DeleteFunc(server.Log.Lines(), func(line string) bool { return !strings.Contains(line, "MSG_PAYLOAD") })
+	})
+}
+
+// TestPortsFile compares name, content, permissions and that it goes away.
+func TestPortsFile(t *testing.T) {
+	t.Parallel()
+	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+		dir := t.TempDir()
+		server := harness.Start(t, seat, "-m", "-1", "--profile", "-1", "--ports_file_dir", dir)
+		path := ""
+		harness.Poll(t, "a ports file", func() bool {
+			names, err := filepath.Glob(filepath.Join(dir, "*.ports"))
+			if err != nil || len(names) != 1 {
+				return false
+			}
+			data, err := os.ReadFile(names[0])
+			path = names[0]
+			return err == nil && strings.HasSuffix(string(data), "}")
+		})
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%s_%d.ports", filepath.Base(harness.Binary(t, seat)), server.PID()); filepath.Base(path) != want {
+			t.Errorf("name %s, want %s", path, want)
+		}
+		var ports map[string][]string
+		if err := json.Unmarshal(data, &ports); err != nil {
+			t.Fatal(err)
+		}
+		if len(ports["nats"]) != 1 || ports["nats"][0] != "nats://"+server.Addr || ports["monitoring"][0] != "http://"+server.Monitor {
+			t.Errorf("%s", data)
+		}
+		outcome := regexp.MustCompile(`:\d+"`).ReplaceAllString(string(data), `:<port>"`) + " mode " + mode(t, path)
+		code := server.Stop()
+		left, err := os.ReadDir(dir)
+		return fmt.Sprintln(outcome, code, len(left), err)
+	})
+}
+
+// TestPortsFileImpossible does not keep a server from starting.
+func TestPortsFileImpossible(t *testing.T) {
+	t.Parallel()
+	harness.Each(t, func(t *testing.T, seat harness.Seat) {
+		server := harness.Start(t, seat, "--ports_file_dir", filepath.Join(t.TempDir(), "no", "such"))
+		server.Await(`\[ERR\] Error writing ports file \(.*\.ports\): open .*no such file or directory$`)
+		if code := server.Stop(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+// Package store keeps the messages of one stream, and the state of one consumer,
+// in memory or in files.
+//
+// # Words
+//
+// A record is a message on disk. A chunk is records that are written, checked,
+// compressed and encrypted together. A block is a run of sequences in one file; it
+// is open while it takes messages and sealed afterwards. Columns are a block's
+// index: per sequence an offset, a subject and the distance to the subject's
+// message before. A checkpoint is the state of a stream at one position of the
+// log, durable. A message is erased if it was removed and overwritten, lost if it
+// should be there and cannot be read.
+//
+// # One engine
+//
+// A Stream is the same code in memory and in files: blocks with columns in memory,
+// a radix tree of subjects (count, first, last), a set of missing sequences and a
+// wheel of deadlines. In files, what is written may leave memory and come back.
+//
+//	Append ─▶ record in the open chunk ─▶ log (the same bytes)
+//	              │ chunk full                 │ synced: PubAck
+//	              ▼                            ▼
+//	          write job ─▶ block file     checkpoint ─▶ Log.Need
+//
+// # Ownership
+//
+// One goroutine owns a Stream or Consumer. It does no waiting: files are written
+// by jobs (Work, Job.Run, Finish), of which one runs at a time, on any goroutine.
+// Time and randomness come in from outside. Reading what is not in memory is the
+// exception, Load does it at once; View and Reader do it elsewhere. Memory of
+// records never changes once it is written, so readers need no lock.
+//
+// # Invariants
+//
+//	I1 A stream is a function of the log: replay from a checkpoint gives what was
+//	   there, limits included, which are applied again and not logged.
+//	I2 A checkpoint becomes durable after the log has committed its position.
+//	I3 What a durable checkpoint refers to is not changed or removed before the
+//	   next one is durable in both copies.
+//	I4 The set of missing sequences is exactly what is not there between the first
+//	   and the last message.
+//	I5 A subject's last message is exact; its first may be a bound from below.
+//	I6 A name of a file is used for one content: what a crash left unfinished is
+//	   not written to again.
+//
+// # Format
+//
+// Version 1. Numbers are little-endian, sums are xxh64, sizes of files and chunks
+// are multiples of 4 KiB. A stream has a random identity that all sums depend on.
+//
+//	<stream>/state.a, state.b      checkpoint, twice       appendState
+//	<stream>/<block>.<gen>.blk     chunks of one block     appendChunk
+//	<stream>/quarantine/           what nobody knows
+//	<folder>/<consumer>.a, .b      consumer, twice         Consumer.encode
+//
+//	block    ┌ chunk ────────┬ chunk ────────┬ columns ──┬ chunk ─┬ columns ──┐
+//	chunk    │ head 64 │ payload, compressed, encrypted │ zeros to 4 KiB │
+//	record   │ head 32 │ subject │ header │ payload │ sum │
+//
+// A chunk's head has block, generation and codec, and sums of itself, its place in
+// the file and its payload: a stale or misdirected chunk is seen. Compaction
+// writes a block's next generation. The state holds everything but messages and
+// columns; places of chunks are in it, so data behind them does not exist. A
+// restart reads the state, the columns and the chunks behind the newest columns.
+// Removals are in the log and in the state's set of missing sequences; blocks hold
+// no tombstones.
+//
+// Encryption: each stream has a random key, kept in the state under the operator's
+// key; chunks, columns and states are sealed with random nonces. Another operator
+// key is taken over by the next checkpoint, and a stream in the clear is rewritten
+// when it gets its first.
+//
+// # Failure
+//
+// A failed write or sync stops the stream: changes answer ErrStopped, reads go on.
+// A torn state is the older copy's turn. Bad columns are made again from records.
+// Bad records are lost: Load answers ErrCorrupt, LoadNext a LostError, counts do
+// without them, and that is remembered. With both copies of the state bad, Open
+// answers ErrCorrupt and touches nothing. Unknown files go to quarantine. A change
+// that failed may be in the log: it is unknown, not undone.
+//
+// # Sources
+//
+// Behaviour: nats-server 2.15.2. Archive of a snapshot: its V2 format. Removal by
+// limits differs in nothing; a purge's Keep leaves exactly so many messages.
+package store
