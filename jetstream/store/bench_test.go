@@ -28,7 +28,7 @@ func BenchmarkAppend(b *testing.B) {
 			o := Options{Limits: Limits{MaxMsgs: 200_000}, Log: &discardLog{}}
 			s := NewMemory(o)
 			if kind == "file" {
-				fsys, err := vfs.NewDisk(b.TempDir(), vfs.DiskOptions{})
+				fsys, err := vfs.OpenDisk(b.TempDir(), vfs.DiskOptions{})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -93,7 +93,7 @@ func BenchmarkLoadNext(b *testing.B) {
 
 // A restart of a stream with many messages, after a checkpoint.
 func BenchmarkOpen(b *testing.B) {
-	fsys, err := vfs.NewDisk(b.TempDir(), vfs.DiskOptions{})
+	fsys, err := vfs.OpenDisk(b.TempDir(), vfs.DiskOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}

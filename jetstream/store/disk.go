@@ -73,6 +73,7 @@ type blockFile struct {
 	indexed    int    // how many chunks they cover
 	indexDue   bool
 	dirty      bool        // written since its last sync
+	bad        bool        // cannot be read whole, so not compacted
 	file       vfs.File    // to read, nil if not open
 	mapping    vfs.Mapping // of a sealed block, nil if not mapped
 }
