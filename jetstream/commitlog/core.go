@@ -243,6 +243,7 @@ func (c *core) roll(need int64, urgent bool) *segment {
 	}
 	c.ready = nil
 	c.live = append(c.live, s)
+	c.prepare.retryAt = 0
 	c.stats.Rolls++
 	c.press()
 	return s

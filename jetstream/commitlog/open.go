@@ -196,7 +196,11 @@ func (o *opening) readSegment(name string, slot uint64) error {
 	}
 	if s.number == 0 {
 		o.report.Quarantined = append(o.report.Quarantined, name)
-		return f.quarantine(name, file, 0)
+		if err := f.quarantine(name, file, 0); err != nil {
+			file.Close()
+			return err
+		}
+		return nil
 	}
 	if f.meta.log == 0 {
 		f.meta.log = log // the metadata is lost

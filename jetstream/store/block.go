@@ -201,6 +201,7 @@ func (s *Stream) place(m *Message, subject string, v *subject, back uint32) {
 	b.minTime, b.maxTime = min(b.minTime, m.Time), max(b.maxTime, m.Time)
 	b.live++
 	b.bytes += size
+	s.placed += uint64(size)
 }
 
 func (b *block) push(offset, word, back uint32) {

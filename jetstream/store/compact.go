@@ -9,12 +9,15 @@ import (
 // wasteful is a block to compact, nil if there is none: it holds erased messages,
 // or less than half of it is live.
 func (s *Stream) wasteful() *block {
+	if !s.waste && len(s.erasing) == 0 {
+		return nil
+	}
 	for i, b := range s.blocks {
 		erase := s.erasing[b]
 		if erase && !b.sealed {
 			s.seal(b)
 		}
-		if b.bad || !b.sealed || (!erase && (b.bytes > int(b.end)/2 || i == len(s.blocks)-1 || b.live == 0)) || b.end == 0 {
+		if b.bad || !b.sealed || (!erase && !worth(b, i == 0)) || b.end == 0 {
 			continue
 		}
 		if b.indexDue || !b.index.written() || b.indexed != len(b.chunks) {
@@ -25,7 +28,17 @@ func (s *Stream) wasteful() *block {
 		}
 		return b
 	}
+	s.waste = false
 	return nil
+}
+
+// worth tells whether a block should be rewritten to save room. The oldest one is
+// likely to go soon as a whole.
+func worth(b *block, oldest bool) bool {
+	if oldest {
+		return b.live > 0 && b.bytes < int(b.end)/8
+	}
+	return b.live > 0 && b.bytes < int(b.end)/2
 }
 
 // compaction is the rewriting of one block to its next generation.

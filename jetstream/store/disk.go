@@ -52,12 +52,14 @@ type disk struct {
 	generation uint64      // of the last checkpoint
 	position   uint64      // of the log that it holds everything before
 	want       bool        // a checkpoint was asked for
+	waste      bool        // some block may be worth compacting
 	next       *checkpoint // its blocks are on disk, it is not
 	fresh      bool        // names in the folder were not synced
 	busy       *Job
 	garbage    []garbage // files that the next checkpoint does without
 	erasing    map[*block]bool
 	lost       seqset.Set // messages that were found damaged
+	flushed    uint64     // placed when the last write job was made
 	cached     int        // bytes in chunks that are written and in memory
 }
 

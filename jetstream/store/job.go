@@ -95,21 +95,8 @@ func (s *Stream) Close() {
 	s.stop(fs.ErrClosed)
 }
 
-// unwritten is how many bytes wait in chunks that take no more records.
-func (s *Stream) unwritten() (n int) {
-	for i := len(s.blocks) - 1; i >= 0; i-- {
-		b := s.blocks[i]
-		for k := len(b.chunks) - 1; k >= 0 && !b.chunks[k].place.written(); k-- {
-			if b.chunks[k].done || k+1 < len(b.chunks) {
-				n += int(b.chunks[k].size)
-			}
-		}
-		if n == 0 && b.sealed && !b.indexDue {
-			break
-		}
-	}
-	return n
-}
+// unwritten is about how many bytes wait in chunks that take no more records.
+func (s *Stream) unwritten() int { return int(s.placed - s.flushed) }
 
 // target is one file to write to, with what.
 type target struct {
@@ -141,6 +128,7 @@ func (s *Stream) writeJob(sync bool) *Job {
 		}
 	}
 	fresh := s.fresh
+	s.flushed = s.placed
 	return &Job{
 		run: func(j *Job) error { return j.write(targets, sync, fresh) },
 		finish: func(j *Job) {

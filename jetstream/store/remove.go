@@ -153,6 +153,13 @@ func (s *Stream) miss(seq Seq) {
 // is soon full of new ones.
 func (s *Stream) tidy(b *block) {
 	last := s.blocks[len(s.blocks)-1] == b
+	if b.sealed && b.live > 0 && b.bytes < int(b.end)/2 {
+		if s.disk != nil {
+			s.waste = true
+		} else if b.bytes < int(b.end)/4 {
+			s.squeeze(b)
+		}
+	}
 	if b.live > 0 || b.gone || (last && !b.sealed && b.end < 1<<16) {
 		return
 	}
@@ -184,4 +191,25 @@ func (s *Stream) removeQuiet(seq Seq) error {
 	}
 	s.tidy(b)
 	return nil
+}
+
+// squeeze gives back the memory of what was removed from a sealed block of a
+// stream in memory. Readers may go on with the old chunks.
+func (s *Stream) squeeze(b *block) {
+	old := *b
+	offset := append([]uint32{}, b.ix.offset...)
+	b.chunks, b.end = nil, 0
+	for slot, word := range b.ix.subject {
+		from, to := old.record(slot)
+		offset[slot] = b.end
+		if word&slotAbsent != 0 {
+			continue
+		}
+		source := old.chunkAt(from)
+		c := b.openChunk(int(to-from), s.options.ChunkBytes)
+		c.mem = append(grow(c.mem, int(to-from), s.options.ChunkBytes), source.mem[from-source.start:to-source.start]...)
+		c.size += to - from
+		b.end += to - from
+	}
+	b.ix.offset = offset
 }

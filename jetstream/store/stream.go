@@ -21,6 +21,7 @@ type Stream struct {
 	msgs     uint64
 	bytes    uint64 // reported sizes
 
+	placed    uint64   // bytes of records so far
 	blocks    []*block // ascending, the last may be open
 	nextBlock uint32
 	subjects  subjecttree.Tree[subject]
