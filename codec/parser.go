@@ -130,8 +130,8 @@ func (p *Parser) slow(b []byte, f *Frame) (int, *Error) {
 		for p.scan < len(b) && isBlank(b[p.scan]) {
 			p.scan++
 		}
-		if p.scan == len(b) {
-			return p.idle(b), nil
+		if n := p.idle(p.scan); n > 0 || p.scan == len(b) {
+			return n, nil
 		}
 		// The first byte of the arguments is one whatever it is, CR and LF too.
 		p.line = line{arg: span{lo: int32(p.scan)}, header: -1}
@@ -150,13 +150,14 @@ func (p *Parser) slow(b []byte, f *Frame) (int, *Error) {
 // whole frame before they are given back as OpNone.
 const skipBytesMax = 512
 
-// idle ends a Next that ran out of bytes none of which will matter.
-func (p *Parser) idle(b []byte) int {
-	if len(b) <= skipBytesMax {
+// idle gives back the first n bytes, of which none will matter, if they are
+// too many to be kept.
+func (p *Parser) idle(n int) int {
+	if n <= skipBytesMax {
 		return 0
 	}
 	p.scan, p.skipped = 0, true
-	return len(b)
+	return n
 }
 
 // ignore drops what follows PING, PONG and +OK.
@@ -164,7 +165,7 @@ func (p *Parser) ignore(b []byte, f *Frame) int {
 	i := bytes.IndexByte(b[p.scan:], '\n')
 	if i < 0 {
 		p.scan = len(b)
-		return p.idle(b)
+		return p.idle(len(b))
 	}
 	n := p.scan + i + 1
 	f.Op, f.Line = p.verb.op, n
