@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests, 0 for a new one")
+var seedFlag = flag.Uint64("seed", 1, "seed of random tests, 0 for a new one")
 
 // newRand returns a random source and leaves its seed in the log.
 func newRand(t testing.TB) *rand.Rand {

@@ -2,8 +2,10 @@
 //
 // Both servers run as processes of their own, from their real binaries, and are
 // spoken to over loopback only. Nothing here imports the product: what these
-// tests see is what a user sees. The module stands alone so that the reference
-// server and the stock client never become dependencies of the product.
+// tests see is what a user sees. (Of its module, config/corpus alone is imported:
+// a test's judge of answers, without product code.) The module stands alone so
+// that the reference server and the stock client never become dependencies of
+// the product.
 //
 // # Words
 //
@@ -23,6 +25,7 @@
 //	scripts    the scripts; scripts_test.go here plays them, random_test.go
 //	           makes more of them at random, many damaged
 //	clients    stock nats.go (core and micro) in both seats
+//	config     what both binaries say of a corpus of configuration files
 //	operator   flags, signals, files and log lines in both seats
 //	load       order, slow receivers, many connections, leaks
 //

@@ -2,11 +2,14 @@ module peregrine/conformance
 
 go 1.26.0
 
+replace peregrine => ../
+
 tool github.com/nats-io/nats-server/v2
 
 require (
 	github.com/nats-io/nats.go v1.55.0
 	golang.org/x/sys v0.49.0
+	peregrine v0.0.0
 )
 
 require (

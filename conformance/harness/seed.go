@@ -7,12 +7,15 @@ import (
 	"testing"
 )
 
-// Seed returns the seed of a random test and logs it. SEED in the environment
+// Seed returns the seed of a random test, 1 unless SEED in the environment says
+// another or "random", and logs it. SEED
 // repeats a run.
 func Seed(tb testing.TB) uint64 {
 	tb.Helper()
-	seed := rand.Uint64()
-	if text := os.Getenv("SEED"); text != "" {
+	seed := uint64(1)
+	if text := os.Getenv("SEED"); text == "random" {
+		seed = rand.Uint64()
+	} else if text != "" {
 		given, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			tb.Fatalf("SEED: %v", err)
