@@ -22,10 +22,4 @@ const (
 	PartWebSocket   Part = "WebSocket"
 	PartWritePolicy Part = "write timeout policies"
 	PartMonitoring  Part = "monitoring beyond one HTTP port"
-
-	// Of these no option waits any more.
-	PartLogFormat Part = "log formats"
-	PartPortsFile Part = "ports files"
-	PartRotation  Part = "log rotation by size"
-	PartSyslog    Part = "logging to syslog"
 )

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"peregrine/config"
@@ -61,16 +60,9 @@ func (s *settings) merge() (*config.Options, []config.Problem, error) {
 	if err := o.ApplyFlags(s.flags, config.Env{}); err != nil {
 		return nil, warnings, err
 	}
-	for _, f := range s.flags {
-		if slices.Contains(serverNameFlags, f.Name) {
-			o.ServerName = f.Value
-		}
-	}
-	trace := o.Trace
 	if err := o.Complete(); err != nil {
 		return nil, warnings, err
 	}
-	o.Trace = trace // the defaults of its variants, which are off, turn it off too
 	return o, warnings, nil
 }
 
@@ -78,17 +70,10 @@ func (s *settings) merge() (*config.Options, []config.Problem, error) {
 // with the name of the program.
 func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+programName+": ") }
 
-// serverNameFlags are the options that config has no way to set.
-var serverNameFlags = []string{"n", "name", "server_name"}
-
 // parts are the parts of a server that options can wait for and that exist. Of
 // those that missing looks at more closely, some options still wait.
 var parts = map[config.Part]bool{
-	config.PartLogFormat:  true,
 	config.PartMonitoring: true,
-	config.PartPortsFile:  true,
-	config.PartRotation:   true,
-	config.PartSyslog:     true,
 	config.PartTraceCut:   true,
 }
 

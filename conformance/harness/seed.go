@@ -8,8 +8,7 @@ import (
 )
 
 // Seed returns the seed of a random test, 1 unless SEED in the environment says
-// another or "random", and logs it. SEED
-// repeats a run.
+// another or "random", and logs it.
 func Seed(tb testing.TB) uint64 {
 	tb.Helper()
 	seed := uint64(1)

@@ -365,3 +365,26 @@ func TestRandomDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadersLost: a file without any valid header is known by what it holds.
+func TestHeadersLost(t *testing.T) {
+	x := newExhibit(t, seedOf(t, 14), 12, true)
+	for _, e := range x.files(t) {
+		if _, ok := slotOf(e.Name); !ok {
+			continue
+		}
+		disk := x.disk.Clone()
+		must(t, disk.Corrupt(testDir+"/"+e.Name, func(b []byte) []byte {
+			clear(b[:segmentHead])
+			return b
+		}))
+		log, o, err := openCorrupt(disk, x.options)
+		must(t, err)
+		missing, err := x.compare(o, false)
+		must(t, err)
+		if len(missing) > 0 || len(o.report.Repaired) != 2 && len(o.report.Quarantined) == 0 {
+			t.Fatalf("%s: missing %v, repaired %v", e.Name, missing, o.report.Repaired)
+		}
+		must(t, log.Close())
+	}
+}

@@ -80,7 +80,10 @@
 //	process dies between
 //	write and sync         Open writes the unproven tail again and syncs it
 //	both metadata bad      rebuilt from the segments, reported
-//	both headers bad       the file is moved to quarantine/, its range is damage
+//	both headers bad       the file is known by its first batch; if that is bad
+//	                       too it moves to quarantine/ and its range is damage
+//	a header or metadata
+//	written elsewhere      seen at once, they are read back: the log stops
 //	last batch destroyed
 //	after a kill, before
 //	the log settled        taken for a write cut short and reported as that, if

@@ -32,10 +32,9 @@ func (l life) misdirect(n, shift int64) error {
 	mem := vfs.NewMem()
 	synced, later, reopened := false, false, false // after it: a sync, then a batch; an opening
 	fsys := vfs.NewFaulty(mem, func(c vfs.Call) vfs.Fault {
-		if c.Number >= n && strings.Contains(c.Name, segmentPrefix) {
-			write := c.Number > n && (c.Op == vfs.OpWrite || c.Op == vfs.OpWriteSync) && c.Off >= segmentHead
-			later = later || write && synced && !reopened
-			synced = synced || c.Op == vfs.OpSyncData || c.Op == vfs.OpWriteSync && c.Off >= segmentHead
+		if c.Number >= n && !later && !reopened && strings.HasPrefix(c.Site(), "log.go:") { // Step's transfers
+			later = synced && c.Number > n && c.Op != vfs.OpSyncData
+			synced = synced || c.Op.Syncs()
 		}
 		reopened = reopened || c.Number > n && c.Op == vfs.OpLock
 		if c.Number == n && (c.Op == vfs.OpWrite || c.Op == vfs.OpWriteSync) && c.Off+shift >= 0 {

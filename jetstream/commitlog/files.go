@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -65,11 +66,28 @@ func (f *files) writeMeta(m metadata) error {
 	m.generation = f.meta.generation + 1
 	for i := range 2 {
 		putMeta(f.block, m, i)
-		if err := f.metaFile.WriteSync(f.block[:vfs.BlockSize], int64(i)*vfs.BlockSize); err != nil {
+		if err := f.writeBlock(f.metaFile, i); err != nil {
 			return fmt.Errorf("commitlog: write metadata: %w", err)
 		}
 	}
 	f.meta = m
+	return nil
+}
+
+// writeBlock writes the scratch block as copy i of a header or of the metadata
+// and reads it back: one that went elsewhere would mislead every later opening.
+func (f *files) writeBlock(file vfs.File, i int) error {
+	off := int64(i) * vfs.BlockSize
+	if err := file.WriteSync(f.block[:vfs.BlockSize], off); err != nil {
+		return err
+	}
+	back := f.block[vfs.BlockSize:]
+	if _, err := file.ReadAt(back, off); err != nil {
+		return err
+	}
+	if !bytes.Equal(back, f.block[:vfs.BlockSize]) {
+		return fmt.Errorf("%s: block at %d reads back as another: %w", file.Name(), off, ErrCorrupt)
+	}
 	return nil
 }
 
@@ -143,7 +161,7 @@ func (f *files) recycle(s *segment, h segmentHeader, size int64) error {
 	}
 	for i := range 2 {
 		putSegmentHead(f.block, h, i)
-		if err := s.file.WriteSync(f.block[:vfs.BlockSize], int64(i)*vfs.BlockSize); err != nil {
+		if err := f.writeBlock(s.file, i); err != nil {
 			return err
 		}
 	}

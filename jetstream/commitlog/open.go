@@ -156,6 +156,9 @@ func (o *opening) readSegments() error {
 			return err
 		}
 	}
+	if err := o.identify(); err != nil {
+		return err
+	}
 	// A process that died may have left names that are not durable yet.
 	if err := o.files.fs.SyncDir(o.files.dir); err != nil {
 		return err
@@ -170,7 +173,7 @@ func (o *opening) readSegments() error {
 	return nil
 }
 
-// readSegment identifies one file, or puts it into quarantine.
+// readSegment reads the headers of one file.
 func (o *opening) readSegment(name string, slot uint64) error {
 	f := o.files
 	file, err := f.fs.Open(f.path(name), fileFlags)
@@ -178,37 +181,93 @@ func (o *opening) readSegment(name string, slot uint64) error {
 		return err
 	}
 	s := &segment{slot: slot, name: name, file: file}
+	o.segments = append(o.segments, s)
 	if err := f.readBlocks(file); err != nil {
-		file.Close()
 		return err
 	}
-	var bad []repair
-	var log uint64
 	for i := range 2 {
 		h, ok := segmentHeadOf(f.block[i*vfs.BlockSize:], i)
-		if !ok || h.slot != slot || o.hasMeta && h.log != f.meta.log {
-			bad = append(bad, repair{s, i})
+		if !ok || h.slot != slot || f.meta.log != 0 && h.log != f.meta.log {
+			o.repairs = append(o.repairs, repair{s, i})
 			continue
 		}
+		f.meta.log = h.log // the metadata may be lost
 		if h.number > s.number {
-			s.number, s.size, log = h.number, h.size, h.log
+			s.number, s.size = h.number, h.size
 		}
 	}
-	if s.number == 0 {
-		o.report.Quarantined = append(o.report.Quarantined, name)
-		if err := f.quarantine(name, file, 0); err != nil {
-			file.Close()
+	return nil
+}
+
+// identify finds out which segments the files with a bad header are: a copy that
+// is left may be of an earlier life. Files that stay unknown go into quarantine.
+func (o *opening) identify() error {
+	f := o.files
+	taken := map[uint64]bool{}
+	for _, s := range o.segments {
+		taken[s.number] = true
+		o.number = max(o.number, s.number)
+	}
+	known := o.segments[:0]
+	for _, s := range o.segments {
+		if slices.ContainsFunc(o.repairs, func(r repair) bool { return r.segment == s }) {
+			if err := o.identifyByContent(s, taken); err != nil {
+				return err
+			}
+		}
+		if s.number != 0 {
+			s.bind = binding(f.meta.log, s.number)
+			known = append(known, s)
+			continue
+		}
+		o.repairs = slices.DeleteFunc(o.repairs, func(r repair) bool { return r.segment == s })
+		o.report.Quarantined = append(o.report.Quarantined, s.name)
+		if err := f.quarantine(s.name, s.file, 0); err != nil {
 			return err
 		}
+	}
+	o.segments = known
+	return nil
+}
+
+// identifyMax bounds the numbers that are tried for one file.
+const identifyMax = 1 << 16
+
+// identifyByContent tries the numbers of segments that are missing on the first
+// batch of a file.
+func (o *opening) identifyByContent(s *segment, taken map[uint64]bool) error {
+	m := o.files.meta
+	size, err := s.file.Size()
+	if err != nil || size < segmentHead+vfs.BlockSize {
+		return err
+	}
+	var w window
+	w.reset(s, segmentHead+vfs.BlockSize)
+	b, err := w.view(segmentHead, batchHead)
+	if b == nil || err != nil {
+		return err
+	}
+	fits := func(number uint64) bool {
+		_, ok := batchHeadOf(b, binding(m.log, number), segmentHead, segmentMax)
+		return ok
+	}
+	if s.number != 0 && fits(s.number) {
 		return nil
 	}
-	if f.meta.log == 0 {
-		f.meta.log = log // the metadata is lost
+	last := max(m.last, o.number+uint64(len(o.segments)))
+	for number := max(m.first, 1); number <= last && number < m.first+identifyMax; number++ {
+		if !taken[number] && fits(number) {
+			taken[number] = true
+			s.number, s.size = number, vfs.AlignDown(size)
+			o.number = max(o.number, number)
+			for i := range 2 {
+				if !slices.Contains(o.repairs, repair{s, i}) {
+					o.repairs = append(o.repairs, repair{s, i})
+				}
+			}
+			return nil
+		}
 	}
-	s.bind = binding(log, s.number)
-	o.repairs = append(o.repairs, bad...)
-	o.segments = append(o.segments, s)
-	o.number = max(o.number, s.number)
 	return nil
 }
 
@@ -287,7 +346,7 @@ func (o *opening) secure(r *recovery) error {
 	for _, repair := range o.repairs {
 		s := repair.segment
 		putSegmentHead(f.block, segmentHeader{log: f.meta.log, number: s.number, slot: s.slot, size: s.size}, repair.copy)
-		if err := s.file.WriteSync(f.block[:vfs.BlockSize], int64(repair.copy)*vfs.BlockSize); err != nil {
+		if err := f.writeBlock(s.file, repair.copy); err != nil {
 			return err
 		}
 		o.report.Repaired = append(o.report.Repaired, fmt.Sprintf("%s, copy %d", s.name, repair.copy+1))

@@ -96,6 +96,13 @@ func (b *block) name(subject string) int {
 	return -1
 }
 
+// reserve makes room for slots.
+func (ix *columns) reserve(slots int) {
+	ix.offset = make([]uint32, 0, slots)
+	ix.subject = make([]uint32, 0, slots)
+	ix.back = make([]uint32, 0, slots)
+}
+
 // intern is name for a subject that gets an index if it has none.
 func (ix *columns) intern(subject string) uint32 {
 	i := uint32(len(ix.names))
@@ -180,6 +187,9 @@ func (s *Stream) place(m *Message, subject string, v *subject, back uint32) {
 		b.push(b.end, slotAbsent, chainNone)
 	}
 	c := b.openChunk(size, s.options.ChunkBytes)
+	if c.mem == nil && len(b.chunks) > 1 {
+		c.mem = make([]byte, 0, max(size, s.options.ChunkBytes)) // it will fill, too
+	}
 	c.mem = appendRecord(grow(c.mem, size, s.options.ChunkBytes), m, s.identity)
 	c.size += uint32(size)
 	if v.block != b.id+1 {
@@ -222,6 +232,9 @@ func (s *Stream) roomFor(seq Seq, size int) *block {
 		s.seal(b)
 	}
 	b := &block{id: s.nextBlock, first: seq, ordered: true, ix: &columns{}}
+	if n := len(s.blocks); n > 0 && int(s.blocks[n-1].end) > s.options.BlockBytes/2 {
+		b.ix.reserve(s.blocks[n-1].slots + 1)
+	}
 	s.nextBlock++
 	s.blocks = append(s.blocks, b)
 	return b

@@ -111,7 +111,7 @@ func (w *world) settle(s *Stream) {
 // A stream in files answers like the model, through crashes, clean stops,
 // checkpoints, compactions and evictions at any time.
 func TestFileModel(t *testing.T) {
-	eachSeed(t, 60, func(t *testing.T, seed uint64) {
+	eachSeed(t, 20, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		o := randomOptions(r)
 		p := &pair{t: t, r: r, m: newModel(o), now: 1e18}

@@ -58,6 +58,9 @@ func columnsOf(b []byte) (*columns, error) {
 		ix.names[i] = unsafe.String(unsafe.SliceData(text[from:end]), int(end-from))
 		from = end
 	}
+	if uint64(from) != bytes {
+		return nil, ErrCorrupt
+	}
 	before := uint32(0)
 	for i, offset := range ix.offset {
 		word := ix.subject[i]

@@ -33,7 +33,8 @@ const quarantineDir = "quarantine"
 // Open opens or makes a stream in files. It reads its state, the columns of its
 // blocks and the records that columns do not cover; streams may be opened in
 // parallel. The caller then replays the log from Report.Position before it does
-// anything else. Errors: ErrCorrupt if neither copy of the state is good, ErrKey,
+// anything else; a log that begins later than that has lost something. Errors:
+// ErrCorrupt if neither copy of the state is good, ErrKey,
 // those of the file system.
 func Open(o Options, f Files) (*Stream, *Report, error) {
 	s := newStream(o)

@@ -76,7 +76,7 @@ func recordLen(b []byte) int {
 // recordOf reads the record that is exactly b into m, which then aliases b.
 // Errors: ErrCorrupt.
 func recordOf(b []byte, m *Message, bind uint64) error {
-	if recordLen(b) != len(b) || little.Uint16(b[6:]) != 0 {
+	if n := recordLen(b); n == 0 || n != len(b) || little.Uint16(b[6:]) != 0 {
 		return ErrCorrupt
 	}
 	end := len(b) - recordSum

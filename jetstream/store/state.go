@@ -213,6 +213,7 @@ func (s *Stream) decodeBlock(r *reader) {
 		b.chunks = append(b.chunks, c)
 	}
 	if end != uint64(b.end) || b.indexed > len(b.chunks) || b.live > b.slots || b.first == 0 ||
+		uint64(b.slots) > (uint64(b.end)/recordMin+1)*(gapMax+1) ||
 		(b.index.written() && b.index.off+b.index.room() > b.size) {
 		r.bad = true
 	}

@@ -91,10 +91,7 @@ func (s *Stream) AppendAt(m *Message) error {
 	if err := checkMessage(m); err != nil {
 		return err
 	}
-	if err := s.insert(m); err != nil {
-		return err
-	}
-	return nil
+	return s.insert(m)
 }
 
 // insert is AppendAt after its checks, also for replay.

@@ -63,8 +63,8 @@ type Reader struct {
 }
 
 // Load reads the message of a view into m, which then aliases memory that is
-// shared and immutable. A file that is gone because the message was removed
-// meanwhile is ErrNotFound. Errors: ErrCorrupt.
+// shared and immutable. Errors: ErrNotFound if the message was removed or its block
+// compacted meanwhile, so ask for another View; ErrCorrupt.
 func (r *Reader) Load(v *View, m *Message) error {
 	record := v.record
 	if v.cold != nil {
