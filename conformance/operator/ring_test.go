@@ -3,6 +3,7 @@ package operator
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,9 +25,9 @@ const linger = 5 * time.Minute
 const watchers = 8
 
 // ring is connections in a circle. Each subscribes to a subject of its own and
-// publishes to its neighbour's, one message for each that it gets: so as many
-// messages as connections are under way, and no receiver falls far behind.
-// Watchers listen as well, with wildcards.
+// publishes to its neighbour's, one message for each that it gets: so the number
+// of messages under way stays what it was at first, and no receiver falls far
+// behind. Watchers listen as well, with wildcards.
 type ring struct {
 	t        *testing.T
 	members  []*member
@@ -106,28 +107,41 @@ func newRing(t *testing.T, server *harness.Server, size int, seed uint64) *ring 
 	r := &ring{t: t}
 	t.Cleanup(r.close)
 	subject := func(i int) string { return fmt.Sprintf("ring.%d.%d", i%watchers, i) }
-	join := func(pattern string) *member {
-		m, err := joinRing(server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.sync("SUB " + pattern + " 1\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		return m
+	all := make([]*member, size+watchers)
+	errs := make([]error, len(all))
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range 8 {
+		work.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				pattern := fmt.Sprintf("ring.%d.*", i-size)
+				if i < size {
+					pattern = subject(i)
+				}
+				if all[i], errs[i] = joinRing(server); errs[i] == nil {
+					errs[i] = all[i].sync("SUB " + pattern + " 1\r\n")
+				}
+			}
+		})
 	}
-	for i := range size {
-		m := join(subject(i))
-		m.next, m.random = subject((i+1)%size), rand.New(rand.NewPCG(seed, uint64(i)))
-		r.members = append(r.members, m)
+	work.Wait()
+	for i, m := range all {
+		switch {
+		case m == nil:
+		case i < size:
+			m.next, m.random = subject((i+1)%size), rand.New(rand.NewPCG(seed, uint64(i)))
+			r.members = append(r.members, m)
+		default:
+			r.watching = append(r.watching, m)
+		}
 	}
-	for i := range watchers {
-		r.watching = append(r.watching, join(fmt.Sprintf("ring.%d.*", i)))
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
 	}
 	return r
 }
 
-// run starts the reading, then gives each member its first message to publish.
+// run starts the reading, then lets every fourth member publish a first message.
 func (r *ring) run() {
 	for _, m := range r.all() {
 		r.readers.Go(func() {
@@ -136,7 +150,8 @@ func (r *ring) run() {
 			}
 		})
 	}
-	for _, m := range r.members {
+	for i := 0; i < len(r.members); i += 4 {
+		m := r.members[i]
 		m.mu.Lock()
 		err := m.publish()
 		m.mu.Unlock()
@@ -164,7 +179,11 @@ func (r *ring) read(m *member) error {
 			m.pings.Add(1)
 			err = m.write("PONG\r\n")
 		case string(line) == "PONG\r\n":
-			m.pongs <- struct{}{}
+			select {
+			case m.pongs <- struct{}{}:
+			default:
+				err = errors.New("a PONG that nobody asked for")
+			}
 		case bytes.HasPrefix(line, []byte("-ERR ")):
 			m.refusal <- string(line)
 			return fmt.Errorf("%q", line)
@@ -294,6 +313,7 @@ func (r *ring) wantRefusals(size int) {
 	const want = "-ERR 'Maximum Payload Violation'\r\n"
 	text := fmt.Sprintf("PUB nobody %d\r\n%s\r\nPING\r\n", size, strings.Repeat("x", size))
 	for i, m := range r.all() {
+		patience := time.After(harness.Patience)
 		for accepted := true; accepted; {
 			if err := m.write(text); err != nil {
 				r.t.Fatalf("connection %d: %v", i, err)
@@ -305,8 +325,8 @@ func (r *ring) wantRefusals(size int) {
 				if got != want {
 					r.t.Errorf("connection %d: %q, want %q", i, got, want)
 				}
-			case <-time.After(harness.Patience):
-				r.t.Fatalf("connection %d is not answered", i)
+			case <-patience:
+				r.t.Fatalf("connection %d is not refused", i)
 			}
 		}
 	}

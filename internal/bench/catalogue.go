@@ -111,7 +111,7 @@ var interest = []*Scenario{
 	{Name: "wild100k", Title: "100,000 wildcard subscriptions", Main: "msgs_per_cpu_s", Group: "interest", Quick: true,
 		Doc: "Random subjects against a large mixed interest: the cost of matching.",
 		run: wildcards{subs: 100_000, conns: 10, subject: 1 << 19, payload: 16}.run},
-	{Name: "churn", Title: "1 → 1 beside inbox churn", Main: "loss_pct", Group: "interest", Quick: true,
+	{Name: "churn", Title: "1 → 1 beside inbox churn", Main: "loss_pct", Group: "interest", Quick: true, AtLeast: 1600 * time.Millisecond,
 		Doc: "Saturated traffic beside a neighbour that makes 1,000 requests a second with a fresh inbox each.",
 		run: churn{steady: shape{groups: 1, pubs: 1, subs: 1, payload: 128}, rate: 1000}.run},
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -190,7 +192,15 @@ func TestEverySyncIsNeeded(t *testing.T) {
 	}
 }
 
-func siteOf(c vfs.Call) string { return fmt.Sprintf("%s:%s", c.Site(), c.Op) }
+// siteOf tells syncs apart by line and by what is synced: one function writes
+// both headers and metadata.
+func siteOf(c vfs.Call) string {
+	what := "directory"
+	if c.Op != vfs.OpSyncDir {
+		what = strings.TrimRight(path.Base(c.Name), "0123456789-.lognew")
+	}
+	return fmt.Sprintf("%s:%s of %s", c.Site(), c.Op, what)
+}
 
 // findMutant runs crash tests without the sync at site until one fails.
 func findMutant(t *testing.T, site string) error {
