@@ -93,6 +93,7 @@ func (s *settings) define(f *flag.FlagSet) *texts {
 	f.IntVar(&o.Window, "window", o.Window, "`bytes` of deliveries under way, over all subscribers")
 	f.IntVar(&o.Readers, "readers", o.Readers, "reader threads of the generator")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "of random subjects")
+	f.DurationVar(&s.bench.WaitQuiet, "wait-quiet", 0, "before each pair, wait so long at most for other processes to calm down")
 	f.BoolVar(&x.noCeiling, "no-ceiling", false, "leave out the runs against a bare relay")
 	f.StringVar(&x.server, "server", "", "`path` of the server in seat A (default: this program)")
 	f.StringVar(&x.reference, "reference", "", "`path` of the server in seat B (default: nats-server in PATH; none: one-sided)")
@@ -166,6 +167,8 @@ func (s *settings) checkNumbers() error {
 		return errors.New("--duration: 10ms to 1h")
 	case o.Warmup < 0 || o.Warmup > time.Hour:
 		return errors.New("--warmup: 0 to 1h")
+	case s.bench.WaitQuiet < 0 || s.bench.WaitQuiet > time.Hour:
+		return errors.New("--wait-quiet: 0 to 1h")
 	case o.Window < 64<<10 || o.Window > 1<<30:
 		return errors.New("--window: 65536 to 1073741824")
 	case o.Readers < 1 || o.Readers > 256:

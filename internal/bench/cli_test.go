@@ -37,6 +37,7 @@ func TestBadInput(t *testing.T) {
 	fails("--duration", "--duration", "1ms")
 	fails("--window", "--window", "5")
 	fails("--readers", "--readers", "0")
+	fails("--wait-quiet", "--wait-quiet", "-1s")
 	fails("--server and --reference start some", "--url", unused, "--server", "x")
 	fails("CPU list", "--server-cpus", "2-x")
 	fails("CPU list", "--client-cpus", "5-2")
@@ -110,7 +111,7 @@ func TestTwoSided(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := command("--server", wrapper, "--reference", wrapper, "--scenario", "rr1-64,loops2,tls1to1-1k", "--pairs", "1",
-		"--duration", "20ms", "--warmup", "10ms", "--window", "131072", "--changes")
+		"--duration", "20ms", "--warmup", "10ms", "--window", "131072", "--changes", "--wait-quiet", "1ms")
 	if code != exitOK || !strings.Contains(stdout, "ceiling") || !strings.Contains(stdout, "too few") ||
 		!strings.Contains(stdout, "does not start with TLS yet") {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"time"
 )
 
@@ -106,4 +107,35 @@ func (r *run) recordMemory() {
 	if _, peak, err := readMemory(r.target.PID); err == nil {
 		r.values["rss_peak_mb"] = float64(peak) / (1 << 20)
 	}
+}
+
+// quietLook is how long the machine is watched before it counts as quiet.
+const quietLook = 250 * time.Millisecond
+
+// awaitQuiet returns when other processes have used less than disturbedCores
+// for a moment, or when waiting has taken too long: the report then shows it.
+func (b *Bench) awaitQuiet(ctx context.Context) error {
+	deadline := time.Now().Add(b.WaitQuiet)
+	for time.Now().Before(deadline) {
+		before, err := machineCPU()
+		if err != nil {
+			return nil // it cannot be known here
+		}
+		self := selfCPU().total()
+		select {
+		case <-time.After(quietLook):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		after, err := machineCPU()
+		if err != nil {
+			return nil
+		}
+		others := after - before - (selfCPU().total() - self)
+		if others.Seconds() < disturbedCores*quietLook.Seconds() {
+			return nil
+		}
+		b.Progress("waiting for the machine to calm down")
+	}
+	return nil
 }

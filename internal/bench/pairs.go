@@ -12,12 +12,15 @@ import (
 
 // Bench is a whole set of measurements: which servers, how often, how long.
 type Bench struct {
-	A, B     Command // B.Path is empty: one-sided
-	URL      *Target // instead of A: a server that runs already
-	Pairs    int
-	Ceiling  bool // measure the relay too
-	Options  Options
-	Progress func(string)
+	A, B    Command // B.Path is empty: one-sided
+	URL     *Target // instead of A: a server that runs already
+	Pairs   int
+	Ceiling bool // measure the relay too
+	// WaitQuiet is how long to wait, before each pair, for other processes to
+	// leave the machine alone.
+	WaitQuiet time.Duration
+	Options   Options
+	Progress  func(string)
 }
 
 // Compare runs s on fresh servers of A and B in turn: A B A B. Only one server
@@ -63,6 +66,9 @@ func (b *Bench) aroundCeilings(ctx context.Context, c *Comparison) error {
 
 func (b *Bench) runPairs(ctx context.Context, c *Comparison) error {
 	for pair := range b.Pairs {
+		if err := b.awaitQuiet(ctx); err != nil {
+			return err
+		}
 		for seat, command := range b.seats() {
 			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", c.Scenario.Name, pair+1, b.Pairs, command.Name))
 			res, err := b.once(ctx, c.Scenario, command)

@@ -407,3 +407,42 @@ func TestUnclaimed(t *testing.T) {
 	}
 	must(t, log.Close())
 }
+
+// TestNothingWaitsForTheTimer runs writers that wait for every few commits and for
+// room, with no timer that could hide a wake-up that is missing: it would hang.
+func TestNothingWaitsForTheTimer(t *testing.T) {
+	seed := seedOf(t, 15)
+	for i := range uint64(10) {
+		options := smallOptions()
+		options.SegmentBytesMax, options.LiveBytesMax = options.SegmentBytesMin, 256<<10
+		options.SettleAfter = -1
+		options.SyncInterval = []time.Duration{0, time.Hour}[i%2]
+		log, _, err := Open(vfs.NewMem(), "log", options, Replay{})
+		must(t, err)
+		log.Start()
+		var all sync.WaitGroup
+		for id := range OwnerID(3) {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(seed+i, uint64(id)))
+				s := newSignal()
+				w := log.NewWriter(s)
+				o := w.Owner(id + 1)
+				var b Batch
+				for range 300 {
+					for range 1 + random.IntN(4) {
+						b.Add(o, 1, make([]byte, random.IntN(1500)))
+					}
+					s.append(t, w, &b)
+					end := b.End()
+					b.Reset()
+					if random.IntN(3) == 0 {
+						s.wait(t, end)
+						o.Need(end)
+					}
+				}
+			})
+		}
+		all.Wait()
+		must(t, log.Close())
+	}
+}

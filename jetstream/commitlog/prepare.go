@@ -6,8 +6,10 @@ import (
 	"syscall"
 )
 
-// freeKept is how many free segments are kept for use; more are removed, and so
-// are those made for one large batch.
+// freeKept is how many free segments are kept for use whatever their size. Beyond
+// it, half the pressure limit is kept, which is what checkpoints free at once:
+// removing large files makes some file systems slow (discard). Segments made for
+// one large batch always go.
 const freeKept = 2
 
 // preparing is the part of core that keeps a segment ready.
@@ -119,10 +121,17 @@ func (c *core) findDamaged() int {
 // findSurplus is the index of a free segment to remove, -1 if there is none.
 func (c *core) findSurplus() int {
 	i := slices.IndexFunc(c.free, func(s *segment) bool { return s.size > c.options.SegmentBytesMax })
-	if i < 0 && len(c.free) > freeKept {
-		return c.findFree(0)
+	if i >= 0 || len(c.free) <= freeKept {
+		return i
 	}
-	return i
+	bytes := int64(0)
+	for _, s := range c.free {
+		bytes += s.size
+	}
+	if bytes <= c.options.PressureBytes/2 {
+		return -1
+	}
+	return c.findFree(0)
 }
 
 // findFree is the index of the smallest sound free segment of at least size
