@@ -26,7 +26,7 @@ PORT ?= 4222
 ARGS ?=
 FUZZTIME ?= 10s
 SCENARIO ?= quick
-PAIRS ?= 10
+PAIRS ?= 5
 BASE ?=
 
 .PHONY: help
@@ -88,7 +88,7 @@ reference: ## build bin/nats-server, the version that the tests compare with
 	cd conformance && CGO_ENABLED=0 $(GO) build -o ../$(REFERENCE) $(REFERENCE_PACKAGE)
 
 .PHONY: bench
-bench: build reference ## compare with nats-server, quickly (SCENARIO=name,name PAIRS=10)
+bench: build reference ## compare with nats-server, quickly (SCENARIO=name,name PAIRS=5)
 	$(PEREGRINE) bench --reference $(REFERENCE) --scenario $(SCENARIO) --pairs $(PAIRS)
 
 .PHONY: bench-full

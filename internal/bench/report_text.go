@@ -16,7 +16,7 @@ func (r *Report) writeText(w io.Writer, s *ScenarioReport) {
 		r.writeFigures(w, s)
 	}
 	if percent, ok := s.wirePercent(s.A); ok {
-		fmt.Fprintf(w, "  ceiling of generator and kernel: %s msg/s, so %s reaches %.0f %%",
+		fmt.Fprintf(w, "  ceiling: a bare relay moves %s msg/s, of which %s reaches %.0f %%",
 			human(s.Ceiling["msgs_per_s"]), r.Seats[0].Name, percent)
 		if percent, ok := s.wirePercent(s.B); ok {
 			fmt.Fprintf(w, ", %s %.0f %%", r.Seats[1].Name, percent)
