@@ -53,7 +53,7 @@ func TestMonitorShapes(t *testing.T) {
 	t.Parallel()
 	reference, peregrine := withClient(t, harness.Reference), withClient(t, harness.Peregrine)
 	if peregrine.Monitor == "" {
-		t.Skip("Peregrine has no monitoring yet")
+		t.Fatal("Peregrine does not offer -m")
 	}
 	for _, page := range []string{"/varz", "/connz", "/connz?subs=1", "/connz?state=closed", "/connz?state=all&sort=subs", "/subsz", "/healthz"} {
 		t.Run(page, func(t *testing.T) {
@@ -143,7 +143,7 @@ func missing(complaints *[]string, path string) {
 func TestMonitorCounts(t *testing.T) {
 	t.Parallel()
 	if harness.Start(t, harness.Peregrine, "-m", "-1").Monitor == "" {
-		t.Skip("Peregrine has no monitoring yet")
+		t.Fatal("Peregrine does not offer -m")
 	}
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		server := withClient(t, seat)
@@ -177,7 +177,7 @@ func TestMonitorCounts(t *testing.T) {
 func TestMonitorUnknownPage(t *testing.T) {
 	t.Parallel()
 	if harness.Start(t, harness.Peregrine, "-m", "-1").Monitor == "" {
-		t.Skip("Peregrine has no monitoring yet")
+		t.Fatal("Peregrine does not offer -m")
 	}
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		server := harness.Start(t, seat, "-m", "-1")
