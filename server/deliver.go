@@ -41,6 +41,9 @@ var crlf = []byte("\r\n")
 // message was taken.
 func (w *worker) deliver(m *message, sub *subscription) bool {
 	to := sub.sess
+	if to == nil {
+		return sub.via.receive(w, m, sub)
+	}
 	if to == m.from && !m.from.connect.Echo {
 		return false
 	}

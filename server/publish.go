@@ -33,18 +33,19 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 		c.ok()
 	}
 	r := w.cache.MatchInto(c.acc.Interest, f.Subject, &w.scratch)
-	m := message{Frame: f, from: c, shared: sh}
+	m := &w.msg
+	*m = message{Frame: f, from: c, shared: sh}
 	if sh == nil && f.Tail == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
 		m.share()
 	}
 	reached := false
 	for _, sub := range r.Plain {
-		if w.deliver(&m, sub) {
+		if w.deliver(m, sub) {
 			reached = true
 		}
 	}
 	for i := range r.Groups {
-		if w.deliverGroup(&m, &r.Groups[i]) {
+		if w.deliverGroup(m, &r.Groups[i]) {
 			reached = true
 		}
 	}

@@ -8,10 +8,21 @@ import (
 	"peregrine/sublist"
 )
 
-// subscription is a session's interest in a subject. It is in the account's
-// interest and in the session's map; any loop delivers to it.
+// receiver takes messages for a subscription that no client holds: the server's
+// own ones and imports.
+type receiver interface {
+	// receive takes m, which is borrowed, on the loop of w, the publisher's. It
+	// reports whether the message was taken. It must not wait, and what it
+	// matches must use neither w.scratch nor w.msg: the caller still reads them.
+	receive(w *worker, m *message, sub *subscription) bool
+}
+
+// subscription is an interest in a subject: a session's, or a receiver's. It is
+// in the account's interest, and a session's is in its map too; any loop
+// delivers to it.
 type subscription struct {
-	sess    *session
+	sess    *session // nil: via takes the messages
+	via     receiver
 	subject string
 	queue   string
 	sid     string
