@@ -21,7 +21,8 @@ const module = "peregrine"
 // standard library, each with its reason. A new arrow is one line here. An arrow
 // that nothing uses any more must go.
 var edges = map[string]string{
-	"account → sublist": "an account's interest is a subject list",
+	"account → sublist":           "an account's interest is a subject list",
+	"account → sublist/transform": "imports and mappings change subjects",
 
 	"cmd/peregrine → config":           "reads the file and puts options on top of it",
 	"cmd/peregrine → internal/bench":   "sub-command bench",

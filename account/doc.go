@@ -6,8 +6,21 @@
 // own subscriptions match. The global account, $G, is where connections are
 // that nobody has put elsewhere.
 //
+// A declaration is what an account exports, imports and maps, as its owner wrote
+// it. A Book connects declarations: each import finds the export that covers it
+// and allows it, or is a problem; what comes out are an account's links. A
+// stream comes from an exporter to its importers, a request goes from an
+// importer to the service of an exporter.
+//
 // # Ownership
 //
 // An Account is shared by all loops. Its interest is safe for any goroutine;
-// its counters are one slot a loop, each written by that loop alone.
+// its counters are one slot a loop, each written by that loop alone. A Book has
+// one owner; links are immutable.
+//
+// # Sources
+//
+// What is allowed, what counts as a cycle and the texts of errors: nats-server
+// 2.15.2. Where several wildcard exports cover an import the reference takes one
+// at random, here the first counts.
 package account
