@@ -23,7 +23,7 @@ const (
 // message is a publish on its way to its receivers.
 type message struct {
 	*codec.Frame
-	from   *session
+	from   *session     // nil: the server itself
 	shared *loop.Shared // what Payload and Tail are in, or nil
 	own    bool         // shared was made here
 }
@@ -140,6 +140,22 @@ func (w *worker) queueWhole(q *loop.Queue, m *message, sid string, headers bool)
 		w.lp.Commit(q, append(b, crlf...))
 	}
 	return len(payload)
+}
+
+// deliverAll gives the message to every plain subscription of r and to one
+// member of each group. It reports whether any took it.
+func (w *worker) deliverAll(m *message, r *sublist.Result[subscription]) (reached bool) {
+	for _, sub := range r.Plain {
+		if w.deliver(m, sub) {
+			reached = true
+		}
+	}
+	for i := range r.Groups {
+		if w.deliverGroup(m, &r.Groups[i]) {
+			reached = true
+		}
+	}
+	return reached
 }
 
 // deliverGroup gives the message to one member of a queue group: from a random

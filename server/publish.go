@@ -38,17 +38,7 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	if sh == nil && f.Tail == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
 		m.share()
 	}
-	reached := false
-	for _, sub := range r.Plain {
-		if w.deliver(m, sub) {
-			reached = true
-		}
-	}
-	for i := range r.Groups {
-		if w.deliverGroup(m, &r.Groups[i]) {
-			reached = true
-		}
-	}
+	reached := w.deliverAll(m, r)
 	if m.own {
 		m.shared.Release()
 	}

@@ -56,7 +56,8 @@ type Server struct {
 	quit     chan struct{} // closed when Shutdown begins
 	done     chan struct{} // closed when it has ended
 
-	closed closedRecords
+	closed   closedRecords
+	internal internalState
 }
 
 // New checks o and returns a server that does nothing yet.
@@ -170,6 +171,7 @@ func (s *Server) Start() error {
 	}
 	s.group, s.listener, s.running = group, ln, true
 	s.mu.Unlock()
+	s.internal.ready.Store(true)
 	info := s.baseInfo(ln.Addr())
 	s.info.Store(&info)
 	s.log.Noticef("Listening for client connections on %s", net.JoinHostPort(s.options().Host, strconv.Itoa(ln.Addr().Port)))
@@ -283,6 +285,7 @@ func (s *Server) Shutdown() {
 		s.closeAll()
 		s.group.Stop()
 	}
+	s.internal.queues.Wait()
 	s.log.Noticef("Server Exiting..")
 	close(s.done)
 }
