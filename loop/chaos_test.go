@@ -53,7 +53,9 @@ func (c *chaos) run() {
 		c.subscriber(i % len(c.engines))
 	}
 	for range 1 + c.rng.IntN(6) {
-		c.pubs = append(c.pubs, c.adopt(c.rng.IntN(len(c.engines)), &Limits{}))
+		p := c.adopt(c.rng.IntN(len(c.engines)), &Limits{})
+		c.maybeSecure(p)
+		c.pubs = append(c.pubs, p)
 	}
 	for range 300 {
 		c.act()
@@ -75,9 +77,21 @@ func (c *chaos) subscriber(loop int) {
 		lim = &Limits{PendingMax: 4 * unit, StallSoft: unit, StallHard: 3 * unit, WriteDeadline: 500 * time.Millisecond}
 	}
 	k := c.adopt(loop, lim)
+	c.maybeSecure(k)
 	k.window = c.rng.IntN(4 << 10)
 	c.mortal[k] = mortal
 	c.subs = append(c.subs, k)
+}
+
+// maybeSecure makes one in three sockets use TLS.
+func (c *chaos) maybeSecure(k *simSock) {
+	if c.rng.IntN(3) == 0 {
+		o, client := testServer()
+		preempt := c.preempt
+		c.preempt = 0 // workers must not take turns
+		k.secure(o, client, wide)
+		c.preempt = preempt
+	}
 }
 
 // act does something to a socket from outside.
@@ -122,7 +136,7 @@ func (c *chaos) publish() {
 		if first := c.socks[to[0]]; c.mortal[first] && c.rng.IntN(20) == 0 {
 			flags |= []byte{flagClose, flagClose, flagAbort}[c.rng.IntN(3)]
 		}
-		p.in = append(p.in, frame(flags, c.size(), to...)...)
+		p.send(frame(flags, c.size(), to...))
 	}
 }
 
@@ -171,7 +185,7 @@ func (c *chaos) finish() {
 		if !k.arrived() {
 			c.fail("conn %d: records are missing: %d arrived", k.index, k.next)
 		}
-		if n.Pending() != 0 || !n.out.empty() || n.baton.Load() != batonFree || n.holding || n.blocked || n.pauses != 0 {
+		if n.Pending() != 0 || !n.out.empty() || (n.baton.Load() != batonFree || n.holding) != (n.tls != nil) || n.blocked || n.pauses != 0 {
 			c.fail("conn %d is not at rest: pending %d, baton %d, holding %v, blocked %v, pauses %b",
 				k.index, n.Pending(), n.baton.Load(), n.holding, n.blocked, n.pauses)
 		}

@@ -82,7 +82,8 @@ type Conn struct {
 	sent                uint64 // bytes ever written by the owner
 	mark                uint64 // sent must pass this before the write deadline
 	deadline            Timer
-	pauses              uint8 // why it is not read; 0: it is read
+	tls                 *secure // nil: plain
+	pauses              uint8   // why it is not read; 0: it is read
 	inEngine            bool
 	closing             bool
 	aborted             bool
@@ -120,7 +121,11 @@ func (c *Conn) Backlog() (segments, bytes int) {
 	if c.closing {
 		return c.lostSegs, c.lostBytes
 	}
-	return len(c.out.segs) - c.out.head, c.out.bytes
+	segments = len(c.out.segs) - c.out.head
+	if c.tls != nil {
+		segments += len(c.tls.out.segs) - c.tls.out.head
+	}
+	return segments, c.unsent()
 }
 
 // SetLimits replaces the limits. Owner only.
@@ -199,7 +204,7 @@ func (c *Conn) startClose(err error, flush bool) {
 	c.pause(pauseClosing)
 	l := c.loop
 	l.wakeWaiters(c, true)
-	if !flush || c.out.empty() {
+	if !flush || c.out.empty() && c.tls == nil {
 		c.aborted = !flush
 		c.out.drop(l)
 		l.finishClose(c)
@@ -234,6 +239,9 @@ func (l *Loop) finishClose(c *Conn) {
 		lastWords(fd)
 	}
 	closeFD(fd)
+	if c.tls != nil {
+		c.tls.shut(l)
+	}
 	for _, t := range []*Timer{&c.deadline, &c.linger, &c.stall.timer} {
 		l.Cancel(t)
 	}

@@ -43,6 +43,11 @@
 //	                connection stops being read until half is drained
 //	one read        readBufferSize bytes, then other connections get their turn
 //
+// # TLS
+//
+// Conn.StartTLS puts crypto/tls between the socket and the handler; tls.go says
+// how. Handshakes run on workers, records are opened and sealed on the loop.
+//
 // # Engines
 //
 // An Engine is a readiness or completion source for one loop: loop/gnet is the

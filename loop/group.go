@@ -32,6 +32,7 @@ type Group struct {
 	start      time.Time
 	partialMax int
 	write      func(fd int, iov [][]byte) (n int, err error) // for other loops' sockets
+	shaking    chan struct{}                                 // one token a handshake that computes
 	done       sync.WaitGroup
 	stop       sync.Once
 	nextLoop   atomic.Uint32
@@ -50,7 +51,7 @@ func NewGroup(cfg Config) (*Group, error) {
 	if n := len(cfg.PinCPUs); n != 0 && n != cfg.Loops {
 		return nil, fmt.Errorf("loop: %d CPUs for %d loops", n, cfg.Loops)
 	}
-	g := &Group{start: time.Now(), partialMax: max(cfg.PartialMax, partialMin), write: writev}
+	g := &Group{start: time.Now(), partialMax: max(cfg.PartialMax, partialMin), write: writev, shaking: make(chan struct{}, handshakeSlots())}
 	for i := range cfg.Loops {
 		l := &Loop{group: g, index: i, cpu: -1, iovs: make([][]byte, iovMax), rbuf: make([]byte, g.partialMax+readBufferSize)}
 		if len(cfg.PinCPUs) > 0 {

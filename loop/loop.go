@@ -66,6 +66,7 @@ type Loop struct {
 	stallOn   *Conn
 	stallFor  time.Duration
 	iovs      [][]byte
+	tls       tlsScratch
 	fine      wheel
 	coarse    wheel
 	wakeAt    int64
@@ -280,6 +281,10 @@ func (l *Loop) writeOut(c *Conn) {
 		q.drop(l) // queued through a pointer from before the close
 		return
 	}
+	if c.tls != nil {
+		l.writeTLS(c)
+		return
+	}
 	if c.blocked || !c.takeBaton() {
 		if n := int64(q.bytes); c.queued.Load() != n {
 			c.queued.Store(n)
@@ -330,7 +335,7 @@ func (c *Conn) block() {
 	l := c.loop
 	c.blocked = true
 	if lim := c.limit.Load(); lim != nil && lim.WriteDeadline > 0 && !c.deadline.Armed() && !c.closing {
-		c.mark = c.sent + uint64(c.out.bytes)
+		c.mark = c.sent + uint64(c.unsent())
 		l.AfterFunc(&c.deadline, lim.WriteDeadline, c.checkDeadline)
 	}
 }
@@ -394,6 +399,9 @@ func (l *Loop) ReadBuffer(fd int) []byte {
 	if c == nil {
 		return nil
 	}
+	if c.tls != nil {
+		return l.rbuf[:readBufferSize]
+	}
 	if c.fill != nil {
 		return c.fill.buf[c.filled:]
 	}
@@ -427,7 +435,9 @@ func (l *Loop) Received(fd, n int, err error) {
 		l.current = c
 		c.read(n)
 	}
-	if err == io.EOF {
+	if err != nil && c.tls != nil && c.tls.hs != nil {
+		c.endOfHandshakeInput(err)
+	} else if err == io.EOF {
 		c.Close(err) // the peer may still read: it gets what is queued
 	} else if err != nil {
 		c.Abort(err)
@@ -438,6 +448,10 @@ func (l *Loop) Received(fd, n int, err error) {
 // read gives n new bytes to the handler and keeps what it leaves.
 func (c *Conn) read(n int) {
 	l := c.loop
+	if c.tls != nil {
+		c.readTLS(n)
+		return
+	}
 	if c.fill != nil {
 		c.readFill(n)
 		return
@@ -448,6 +462,13 @@ func (c *Conn) read(n int) {
 		copy(b, c.partial.buf)
 		c.dropPartial()
 	}
+	c.consume(b)
+}
+
+// consume gives b, borrowed for the turn, to the handler and keeps what it
+// leaves.
+func (c *Conn) consume(b []byte) {
+	l := c.loop
 	for len(b) > 0 && !c.closing {
 		used, need := c.h.Data(c, b, nil)
 		b = b[used:]

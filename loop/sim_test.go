@@ -58,6 +58,7 @@ type simSock struct {
 	far     int // the other end, never read
 	conn    *Conn
 	handler *simHandler
+	peer    *simPeer // nil: plain
 
 	reading, wantWrite, added, removed bool
 
@@ -198,7 +199,11 @@ func (s *sim) write(by, fd int, iov [][]byte) (int, error) {
 	for _, b := range iov {
 		total += len(b)
 		m := min(len(b), k.window)
-		k.got = append(k.got, b[:m]...)
+		if k.peer != nil {
+			k.peer.take(b[:m])
+		} else {
+			k.got = append(k.got, b[:m]...)
+		}
 		k.window -= m
 		n += m
 	}
@@ -297,12 +302,15 @@ func (k *simSock) read(max int) {
 			ev.Received(k.fd, 0, io.EOF)
 			return
 		}
-		borrowed := k.conn.fill == nil
+		borrowed := k.conn.fill == nil || k.conn.tls != nil
 		ev.Received(k.fd, n, nil)
 		for i := range b[:n] {
 			if borrowed { // whoever kept an alias sees it now
 				b[i] = 0xDB
 			}
+		}
+		if l := k.conn.loop; l.tls.plain != nil {
+			clear(l.tls.plain[:l.tls.used])
 		}
 	})
 }

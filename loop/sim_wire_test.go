@@ -47,6 +47,15 @@ type simHandler struct {
 	err    error
 	must   uint32 // records of its own loop that were queued when Close was called
 	polite bool
+
+	secured   int
+	secureErr error
+}
+
+// Secured implements SecureHandler.
+func (h *simHandler) Secured(c *Conn, err error) {
+	h.secured++
+	h.secureErr = err
 }
 
 func (h *simHandler) opened() bool { return h.k.conn.h != nil }
