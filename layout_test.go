@@ -53,6 +53,11 @@ var edges = map[string]string{
 	"jetstream/commitlog → vfs":       "the log is files behind the disk seam",
 	"jetstream/commitlog → " + xxhash: "checksums of records",
 
+	"jetstream/engine → jetstream/commitlog": "what stores write is durable there",
+	"jetstream/engine → jetstream/store":     "the streams and consumers it keeps",
+	"jetstream/engine → vfs":                 "the data directory",
+	"jetstream/engine → " + xxhash:           "checksums of the catalog",
+
 	"jetstream/store → jetstream/store/seqset":      "deleted sequences",
 	"jetstream/store → jetstream/store/subjecttree": "what is stored by subject",
 	"jetstream/store → jetstream/store/timewheel":   "messages that expire",

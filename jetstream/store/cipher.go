@@ -40,6 +40,21 @@ func DeriveKey(c Cipher, secret, info, context string) Key {
 	return k
 }
 
+// AEAD is the cipher with the key. Errors: ErrKey if there is no such cipher.
+func (k Key) AEAD() (cipher.AEAD, error) {
+	switch k.Cipher {
+	case ChaCha:
+		return chacha20poly1305.NewX(k.Secret[:])
+	case AES:
+		block, err := aes.NewCipher(k.Secret[:])
+		if err != nil {
+			return nil, err
+		}
+		return cipher.NewGCM(block)
+	}
+	return nil, fmt.Errorf("store: cipher %d: %w", k.Cipher, ErrKey)
+}
+
 // sealer encrypts with one key. Shape of its output: nonce | ciphertext | tag.
 type sealer struct {
 	cipher Cipher
@@ -52,21 +67,11 @@ func newSealer(k Key, random io.Reader) (*sealer, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	s := &sealer{cipher: k.Cipher, random: random}
-	switch k.Cipher {
-	case ChaCha:
-		var err error
-		s.aead, err = chacha20poly1305.NewX(k.Secret[:])
-		return s, err
-	case AES:
-		block, err := aes.NewCipher(k.Secret[:])
-		if err != nil {
-			return nil, err
-		}
-		s.aead, err = cipher.NewGCM(block)
-		return s, err
+	aead, err := k.AEAD()
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("store: cipher %d: %w", k.Cipher, ErrKey)
+	return &sealer{cipher: k.Cipher, aead: aead, random: random}, nil
 }
 
 // append appends the encryption of plain to dst. bound must be given to open.

@@ -124,6 +124,29 @@ func OpenConsumer(log Log, f Files, name string) (*Consumer, uint64, error) {
 	return c, c.position, f.FS.SyncDir(f.Dir)
 }
 
+// NewConsumer returns a new consumer whose files OpenConsumer will find, once a
+// checkpoint has made them. Nothing of that name may be there.
+func NewConsumer(log Log, f Files, name string) *Consumer {
+	c := NewMemoryConsumer(log)
+	c.files, c.name = f.withDefaults(), name
+	return c
+}
+
+// Stopped is why the consumer takes no more changes, nil if it does.
+func (c *Consumer) Stopped() error { return c.stopped }
+
+// Stop makes the consumer take no more changes.
+func (c *Consumer) Stop(err error) {
+	if c.stopped == nil {
+		c.stopped = stoppedError{err}
+	}
+}
+
+// Checkpointing tells whether a checkpoint was begun and is not done.
+func (c *Consumer) Checkpointing() bool {
+	return c.stopped == nil && (c.next != nil || c.busy != nil)
+}
+
 func (c *Consumer) names() [2]string {
 	base := path.Join(c.files.Dir, c.name)
 	return [2]string{base + ".a", base + ".b"}

@@ -33,6 +33,9 @@ func (s *Stream) NextExpiry() (int64, bool, error) {
 	return at, true, nil
 }
 
+// NextTTL is NextExpiry without MaxAge: it never reads.
+func (s *Stream) NextTTL() (int64, bool) { return s.wheel.Next() }
+
 // Expire removes what MaxAge and TTLs say at now, at most limit messages, and
 // tells whether more is left. The hook is told of each.
 func (s *Stream) Expire(now int64, limit int) (more bool, err error) {

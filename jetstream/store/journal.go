@@ -7,6 +7,10 @@ import (
 	"peregrine/jetstream/store/seqset"
 )
 
+// LogMessage is the kind of the log record of a message; all others are changes
+// of another sort.
+const LogMessage = logMessage
+
 // Kinds of log records. What limits removed is not among them: replay repeats it.
 const (
 	logMessage  = 1 + iota // a record, see appendRecord

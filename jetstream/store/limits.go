@@ -91,6 +91,9 @@ type stoppedError struct{ cause error }
 func (e stoppedError) Error() string   { return ErrStopped.Error() + ": " + e.cause.Error() }
 func (e stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }
 
+// Stop makes the stream take no more changes; reads go on.
+func (s *Stream) Stop(err error) { s.stop(err) }
+
 // Stopped is why the stream takes no more changes, nil if it does.
 func (s *Stream) Stopped() error { return s.stopped }
 

@@ -119,7 +119,7 @@ func (s *Stream) create() error {
 		return err
 	}
 	if s.options.Log != nil {
-		s.position = s.options.Log.End()
+		s.position = s.options.Log.Committed() // the end may be lost in a crash, and be reached again
 	}
 	s.generation = 1
 	content, err := s.encodeState(s.appendState(nil, s.position), s.generation)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"path"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -362,6 +363,18 @@ func (d *disk) readState() (body []byte, found bool, err error) {
 		return nil, true, err
 	}
 	return body, true, d.files.FS.SyncDir(d.files.Dir)
+}
+
+// Exists tells whether a stream has a state in its folder, good or bad.
+func Exists(f Files) (bool, error) {
+	for _, name := range stateNames {
+		if _, err := f.FS.Stat(path.Join(f.Dir, name)); err == nil {
+			return true, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // vacant returns an error if there is a folder with something in it.

@@ -1,0 +1,524 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"sync"
+
+	"peregrine/jetstream/commitlog"
+	"peregrine/jetstream/store"
+	"peregrine/vfs"
+)
+
+// Open opens a data directory, fsys's root, or makes it if it is empty: it reads
+// the catalog, opens streams and consumers, several at a time, and replays the log.
+// A stream that cannot be opened is in the report and left alone; what stops Open
+// as a whole is ErrCorrupt (the catalog), ErrLogLost, ErrKey, vfs.ErrLocked and
+// what the disk says. Then Start it, or call Close.
+func Open(fsys vfs.FS, o Options) (*Engine, *Report, error) {
+	o = o.withDefaults()
+	e := &Engine{fs: fsys, options: o, ring: newKeyring(o), tasks: newQueue()}
+	for i := range o.Shards {
+		e.shards = append(e.shards, newShard(e, i))
+	}
+	p := &opening{e: e, report: &Report{Stores: map[ID]*store.Report{}, Broken: map[ID]error{}}}
+	p.opener.ring = e.ring
+	if err := p.run(); err != nil {
+		if e.lock != nil {
+			e.closeFiles()
+		}
+		return nil, p.report, err
+	}
+	return e, p.report, nil
+}
+
+// opening is the making of an Engine.
+type opening struct {
+	e      *Engine
+	report *Report
+	opener recordOpener
+
+	mu      sync.Mutex // guards report while streams are opened in parallel
+	found   bool       // there was a catalog
+	unknown map[commitlog.OwnerID]bool
+	largest ID
+	damaged bool
+}
+
+func (p *opening) run() error {
+	e := p.e
+	var err error
+	if e.lock, err = e.fs.Lock(lockName); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := e.fs.MkdirAll(streamsDir); err != nil {
+		return fmt.Errorf("engine: make %s: %w", streamsDir, err)
+	}
+	if e.catalog, p.found, err = readCatalog(e.fs, e.ring, e.options.Logf); err != nil {
+		return err
+	}
+	if !p.found {
+		e.catalog = newCatalog()
+		if err := p.vacant(); err != nil {
+			return err
+		}
+	}
+	p.report.Fresh = !p.found
+	if err := p.openAll(); err != nil {
+		return err
+	}
+	p.unknown = map[commitlog.OwnerID]bool{}
+	if e.log, p.report.Log, err = commitlog.Open(e.fs, logDir, e.options.Log, commitlog.Replay{Record: p.record, Damaged: p.damage}); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := p.checkLog(); err != nil {
+		return err
+	}
+	if err := p.keepCatalog(); err != nil {
+		return err
+	}
+	if err := p.tidy(); err != nil {
+		return err
+	}
+	return p.claim()
+}
+
+// vacant tells whether a directory without a catalog has streams.
+func (p *opening) vacant() error {
+	entries, err := p.e.fs.List(streamsDir)
+	if err != nil {
+		return fmt.Errorf("engine: list %s: %w", streamsDir, err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("engine: no catalog beside %s: %w", path.Join(streamsDir, entries[0].Name), ErrCorrupt)
+	}
+	return nil
+}
+
+// checkLog tells whether the log is the one that positions are of.
+func (p *opening) checkLog() error {
+	log := p.report.Log
+	if !p.found {
+		if log.Records > 0 {
+			return fmt.Errorf("engine: no catalog beside a log with %d records: %w", log.Records, ErrCorrupt)
+		}
+		p.e.catalog.identity = log.Identity
+		return nil
+	}
+	if log.Identity != p.e.catalog.identity {
+		return fmt.Errorf("%w: it is %016x, the catalog is of %016x", ErrLogLost, log.Identity, p.e.catalog.identity)
+	}
+	return nil
+}
+
+// keepCatalog writes the catalog's files if they are new or get a key.
+func (p *opening) keepCatalog() error {
+	e := p.e
+	fresh, err := e.ring.fill()
+	if err != nil {
+		return err
+	}
+	if p.found && !fresh {
+		return nil
+	}
+	content, err := e.catalog.encode(e.catalog.generation+1, e.catalog.position, e.ring)
+	if err != nil {
+		return err
+	}
+	if p.found {
+		err = writeCatalog(e.fs, content)
+	} else {
+		for _, name := range catalogNames {
+			if err = vfs.WriteFile(e.fs, name, content); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("engine: write the catalog: %w", err)
+	}
+	e.catalog.generation++
+	return nil
+}
+
+// openAll opens what the catalog has.
+func (p *opening) openAll() error {
+	var group sync.WaitGroup
+	limit := make(chan struct{}, p.e.options.Workers)
+	each := func(want func(*entry) bool, open func(*entry)) {
+		for _, x := range p.e.catalog.all() {
+			if x.doomed || !want(x) {
+				continue
+			}
+			if p.e.options.Workers == 1 {
+				open(x)
+				continue
+			}
+			limit <- struct{}{}
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				open(x)
+				<-limit
+			}()
+		}
+		group.Wait()
+	}
+	each(func(x *entry) bool { return x.stream == 0 }, p.openStream)
+	each(func(x *entry) bool { return x.stream != 0 }, p.openConsumer)
+	for _, err := range p.report.Broken {
+		if errors.Is(err, vfs.ErrCrashed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStream opens a stream of the catalog.
+func (p *opening) openStream(x *entry) {
+	e := p.e
+	s := e.shards[uint64(x.id)%uint64(len(e.shards))]
+	o := e.options.Stream(x.id, x.meta)
+	st := s.newStream(x.id, x.meta, o)
+	o.Options.Log = &st.asset
+	files := e.files(x.id, &o)
+	var report *store.Report
+	// Its folder was made before its entry: without it, something is lost.
+	there, err := store.Exists(files)
+	if err == nil && !there {
+		err = fmt.Errorf("engine: nothing in %s: %w", files.Dir, ErrCorrupt)
+	}
+	if err == nil {
+		st.Messages, report, err = store.Open(o.Options, files)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.broken(x.id, err)
+		return
+	}
+	if len(report.Damage)+len(report.Lost)+len(report.Quarantined) > 0 {
+		p.report.Stores[x.id] = report
+	}
+	st.position = commitlog.Position(report.Position)
+	st.marked, st.saved = 0, 0
+	s.join(st)
+	p.report.Streams++
+}
+
+// openConsumer opens a consumer of the catalog.
+func (p *opening) openConsumer(x *entry) {
+	e := p.e
+	p.mu.Lock()
+	st := e.shards[uint64(x.stream)%uint64(len(e.shards))].streams[x.stream]
+	p.mu.Unlock()
+	if st == nil {
+		p.mu.Lock()
+		p.broken(x.id, fmt.Errorf("engine: consumer of stream %d, which is not open: %w", x.stream, ErrCorrupt))
+		p.mu.Unlock()
+		return
+	}
+	c := &Consumer{stream: st}
+	c.asset = asset{id: x.id, meta: x.meta, shard: st.shard, kept: c}
+	state, position, err := store.OpenConsumer(&c.asset, e.consumerFiles(x.id, x.stream, x.meta), consumerName(x.id))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.broken(x.id, err)
+		return
+	}
+	c.State, c.position = state, commitlog.Position(position)
+	st.consumers[x.id] = c
+	st.shard.consumers[x.id] = c
+	p.report.Consumers++
+}
+
+func (p *opening) broken(id ID, err error) {
+	p.report.Broken[id] = err
+	p.e.options.Logf("engine: %d is not opened: %v", id, err)
+}
+
+// find is the open asset of an owner, nil if there is none.
+func (e *Engine) find(id ID) *asset {
+	for _, s := range e.shards {
+		if st := s.streams[id]; st != nil {
+			return &st.asset
+		}
+		if c := s.consumers[id]; c != nil {
+			return &c.asset
+		}
+	}
+	return nil
+}
+
+// record replays one record of the log.
+func (p *opening) record(r commitlog.Record) error {
+	p.largest = max(p.largest, ID(r.Owner))
+	if r.Dropped {
+		return nil
+	}
+	data := r.Data
+	kind := r.Kind
+	if kind&kindSealed != 0 {
+		var err error
+		kind &^= kindSealed
+		if data, err = p.opener.open(r.Owner, kind, data); err != nil {
+			return err
+		}
+	}
+	if r.Owner == catalogOwner {
+		return p.change(r.Position, kind, data)
+	}
+	id := ID(r.Owner)
+	a := p.e.find(id)
+	if a == nil {
+		if x := p.e.catalog.find(id); x == nil {
+			p.unknown[r.Owner] = true
+			p.report.Unknown++
+		}
+		return nil
+	}
+	if r.Position < a.position {
+		return nil
+	}
+	var err error
+	if a.stream != nil {
+		err = a.stream.Messages.Replay(uint8(kind), data)
+	} else {
+		err = a.shard.consumers[id].State.Replay(uint8(kind), data)
+	}
+	if err != nil {
+		p.broken(id, fmt.Errorf("engine: replay at %v: %w", r.Position, err))
+		p.forget(a)
+		return nil
+	}
+	p.report.Replayed++
+	a.marked = 1 // something is not in the checkpoint
+	return nil
+}
+
+// forget takes an asset out of the engine that cannot be used.
+func (p *opening) forget(a *asset) {
+	if c := a.shard.consumers[a.id]; c != nil {
+		delete(c.stream.consumers, a.id)
+		delete(a.shard.consumers, a.id)
+		p.report.Consumers--
+		return
+	}
+	st := a.stream
+	for id := range st.consumers {
+		p.broken(id, fmt.Errorf("engine: its stream %d is broken: %w", a.id, ErrCorrupt))
+		delete(a.shard.consumers, id)
+		p.report.Consumers--
+	}
+	delete(a.shard.streams, a.id)
+	a.shard.list = slices.DeleteFunc(a.shard.list, func(other *Stream) bool { return other == st })
+	for i, other := range a.shard.list {
+		other.rank = i
+	}
+	st.Messages.Close()
+	p.report.Streams--
+}
+
+// change replays a change of the catalog.
+func (p *opening) change(at commitlog.Position, kind commitlog.Kind, data []byte) error {
+	if at < p.e.catalog.position {
+		return nil
+	}
+	fresh, ok := p.e.catalog.replay(kind, data)
+	if !ok {
+		return fmt.Errorf("engine: change of the catalog at %v: %w", at, ErrCorrupt)
+	}
+	switch {
+	case fresh != nil && fresh.stream == 0:
+		p.openStream(fresh)
+	case fresh != nil:
+		p.openConsumer(fresh)
+	}
+	if err := p.report.Broken[idOf(fresh)]; errors.Is(err, vfs.ErrCrashed) {
+		return err
+	}
+	if kind == catalogPut {
+		p.updateMeta(data)
+		return nil
+	}
+	if id, n := binary.Uvarint(data); n > 0 {
+		if a := p.e.find(ID(id)); a != nil {
+			p.leave(a)
+		}
+	}
+	return nil
+}
+
+func idOf(x *entry) ID {
+	if x == nil {
+		return 0
+	}
+	return x.id
+}
+
+// updateMeta gives an open asset the meta of a replayed entry.
+func (p *opening) updateMeta(data []byte) {
+	if x, _ := entryOf(data); x != nil {
+		if a := p.e.find(x.id); a != nil {
+			a.meta = x.meta
+		}
+	}
+}
+
+// leave closes an asset whose deletion was replayed.
+func (p *opening) leave(a *asset) {
+	if c := a.shard.consumers[a.id]; c != nil {
+		delete(c.stream.consumers, a.id)
+		delete(a.shard.consumers, a.id)
+		p.report.Consumers--
+		return
+	}
+	for id := range a.stream.consumers {
+		delete(a.shard.consumers, id)
+		p.report.Consumers--
+	}
+	clear(a.stream.consumers)
+	p.forget(a)
+}
+
+// damage replays a range of the log that cannot be read.
+func (p *opening) damage(d commitlog.Damage) error {
+	p.damaged = true
+	return nil
+}
+
+// tidy removes what was deleted and moves away what the catalog does not know.
+func (p *opening) tidy() error {
+	e := p.e
+	for _, x := range e.catalog.all() {
+		p.largest = max(p.largest, x.id)
+		if !x.doomed {
+			continue
+		}
+		remove := func() error { return e.removeStream(x.id) }
+		if x.stream != 0 {
+			remove = func() error { return e.removeConsumer(x.id, x.stream) }
+		}
+		if err := remove(); err != nil {
+			return fmt.Errorf("engine: remove %d, which was deleted: %w", x.id, err)
+		}
+		e.catalog.gone(x.id)
+	}
+	return p.orphans()
+}
+
+// orphans moves folders without an entry to quarantine: what a crash left of a
+// creation, or what nobody knows.
+func (p *opening) orphans() error {
+	e := p.e
+	entries, err := e.fs.List(streamsDir)
+	if err != nil {
+		return fmt.Errorf("engine: list %s: %w", streamsDir, err)
+	}
+	for _, f := range entries {
+		id, err := strconv.ParseUint(f.Name, 16, 63)
+		known := err == nil && path.Base(streamDir(ID(id))) == f.Name
+		if known {
+			p.largest = max(p.largest, ID(id))
+		}
+		if x := e.catalog.find(ID(id)); known && x != nil && x.stream == 0 {
+			continue
+		}
+		if err := p.quarantine(f.Name); err != nil {
+			return fmt.Errorf("engine: quarantine %s: %w", path.Join(streamsDir, f.Name), err)
+		}
+	}
+	return nil
+}
+
+func (p *opening) quarantine(name string) error {
+	fsys := p.e.fs
+	if err := fsys.MkdirAll(quarantineDir); err != nil {
+		return err
+	}
+	to := path.Join(quarantineDir, name)
+	for i := 1; ; i++ {
+		if _, err := fsys.Stat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return err
+		}
+		to = path.Join(quarantineDir, fmt.Sprintf("%s.%d", name, i))
+	}
+	p.e.options.Logf("engine: the catalog does not know %s: moved to %s", path.Join(streamsDir, name), to)
+	p.report.Quarantined = append(p.report.Quarantined, to)
+	if err := fsys.Rename(path.Join(streamsDir, name), to); err != nil {
+		return err
+	}
+	for _, d := range []string{quarantineDir, streamsDir, "."} {
+		if err := fsys.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim takes the owners over from the log and lets it forget what it may.
+func (p *opening) claim() error {
+	e := p.e
+	for _, s := range e.shards {
+		var err error
+		if s.sealer, err = e.ring.newSealer(); err != nil {
+			return err
+		}
+		s.writer = e.log.NewWriter(logEvents{s})
+		s.end = p.report.Log.End
+		for _, st := range s.list {
+			p.own(&st.asset)
+			s.schedule(st, 0)
+		}
+		for _, id := range slices.Sorted(maps.Keys(s.consumers)) {
+			p.own(&s.consumers[id].asset)
+		}
+		s.mark, s.handed, s.durable = 1, 1, 1 // marked of what was replayed
+	}
+	first := e.shards[0]
+	e.catalogOwner = first.writer.Owner(catalogOwner)
+	e.catalogOwner.Need(e.catalog.position)
+	e.catalog.used(p.largest)
+	p.dropUnknown(first)
+	return nil
+}
+
+func (p *opening) own(a *asset) {
+	a.own()
+	a.owner.Need(a.position)
+}
+
+// dropUnknown ends the owners that the log knows and the catalog does not: they
+// were deleted, or never made whole.
+func (p *opening) dropUnknown(s *Shard) {
+	for _, id := range p.e.log.Unclaimed() {
+		x := p.e.catalog.find(ID(id))
+		if x != nil {
+			continue // broken: its records are kept
+		}
+		a := &asset{id: ID(id), shard: s, removed: true, kept: nothing{}}
+		a.own()
+		s.drop(a.owner)
+		s.removals = append(s.removals, removal{a: a, mark: s.mark, files: func() error { return nil }})
+	}
+}
+
+// nothing is what an unknown owner keeps.
+type nothing struct{}
+
+func (nothing) begin()            {}
+func (nothing) job() *store.Job   { return nil }
+func (nothing) finish(*store.Job) {}
+func (nothing) unfinished() bool  { return false }
+func (nothing) stopped() error    { return nil }
+func (nothing) stop(error)        {}
+func (nothing) close()            {}

@@ -1,0 +1,146 @@
+package engine
+
+import "peregrine/jetstream/store"
+
+// task is work with files that a worker does for a shard.
+type task struct {
+	shard  *Shard
+	run    func()
+	finish func() // on the shard's goroutine, afterwards
+}
+
+// enqueue notes that an asset may have a job.
+func (s *Shard) enqueue(a *asset) {
+	if !a.queued && !a.removed && a.owner != nil {
+		a.queued = true
+		s.due = append(s.due, a)
+	}
+}
+
+// work starts jobs of the assets that are due, as many as there are workers for.
+func (s *Shard) work() {
+	n := 0
+	for ; n < len(s.due) && s.running < s.engine.options.Workers; n++ {
+		s.start(s.due[n])
+	}
+	if n > 0 {
+		rest := copy(s.due, s.due[n:])
+		clear(s.due[rest:])
+		s.due = s.due[:rest]
+	}
+}
+
+// start begins an asset's next job, if it has one.
+//
+// The position of a checkpoint is that of the shard's last batch, so the log must
+// have all of the asset's records before one begins.
+func (s *Shard) start(a *asset) {
+	a.queued = false
+	if a.removed || a.busy || s.failed != nil || a.kept.stopped() != nil {
+		return
+	}
+	if a.want || a.kept.unfinished() {
+		if a.marked > s.handed {
+			s.wait(a)
+			return
+		}
+		if a.want {
+			a.want = false
+			a.kept.begin()
+		}
+	}
+	j := a.kept.job()
+	if j == nil {
+		if a.kept.unfinished() {
+			s.wait(a)
+		}
+		return
+	}
+	a.busy = true
+	s.submit(j.Run, func() { s.done(a, j) })
+}
+
+// wait keeps an asset until the log moves.
+func (s *Shard) wait(a *asset) {
+	a.queued = true
+	s.waiting = append(s.waiting, a)
+}
+
+// done takes a job back.
+func (s *Shard) done(a *asset, j *store.Job) {
+	a.busy = false
+	a.kept.finish(j)
+	if a.removed {
+		return
+	}
+	if err := a.kept.stopped(); err != nil {
+		s.assetFailed(a, err)
+		return
+	}
+	s.relief = s.relief && a.kept.unfinished()
+	s.enqueue(a)
+}
+
+func (s *Shard) submit(run, finish func()) {
+	s.running++
+	s.engine.tasks.push(task{shard: s, run: run, finish: finish})
+}
+
+// keepEvery is how often the catalog's files are written at most.
+const keepEvery = 2e9
+
+// keep writes the catalog's files, a while after it changed and at the end. It is
+// the first shard's business.
+func (s *Shard) keep(now int64) {
+	c := s.engine.catalog
+	if s.index != 0 || s.keeping || s.failed != nil || !c.changed() {
+		return
+	}
+	if now < s.keepAt && !s.closing {
+		return
+	}
+	s.keepAt = now + keepEvery
+	position := s.engine.log.Committed() // records before it are of changes made before
+	generation := c.begin()
+	content, err := c.encode(generation, position, s.engine.ring)
+	s.keeping = true
+	s.submit(func() {
+		if err == nil {
+			err = writeCatalog(s.engine.fs, content)
+		}
+	}, func() {
+		s.keeping = false
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		c.kept(generation, position)
+		s.engine.catalogOwner.Need(position)
+	})
+}
+
+const (
+	trimEvery = int64(1e9)
+	trimRound = 10 // ticks to get to every stream
+)
+
+// trim gives back memory of some streams, a different part each time.
+func (s *Shard) trim(now int64) {
+	if now < s.trimAt {
+		return
+	}
+	s.trimAt = now + trimEvery
+	for n := (len(s.list) + trimRound - 1) / trimRound; n > 0; n-- {
+		if s.trimmed >= len(s.list) {
+			s.trimmed = 0
+		}
+		st := s.list[s.trimmed]
+		s.trimmed++
+		keep := 0
+		if st.active {
+			keep = st.cache / 2
+		}
+		st.active = false
+		st.Messages.Trim(keep)
+	}
+}
