@@ -8,12 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 )
 
 // DiskOptions configures a Disk.
 type DiskOptions struct {
 	// Buffered refuses direct I/O even where the file system has it.
 	Buffered bool
+	// ReadOnly refuses every call that could change something, with ErrReadOnly.
+	// The root is not made, and Lock only locks a file that is there.
+	ReadOnly bool
 	// Logf, if set, is told once when the file system refuses direct I/O.
 	Logf func(format string, args ...any)
 }
@@ -31,7 +35,13 @@ func OpenDisk(root string, options DiskOptions) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vfs: open disk: %w", err)
 	}
-	if err := os.MkdirAll(root, 0o750); err != nil {
+	if options.ReadOnly {
+		if info, err := os.Stat(root); err != nil {
+			return nil, fmt.Errorf("vfs: open disk: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("vfs: open disk %s: %w", root, syscall.ENOTDIR)
+		}
+	} else if err := os.MkdirAll(root, 0o750); err != nil {
 		return nil, fmt.Errorf("vfs: open disk: %w", err)
 	}
 	return &Disk{root: root, options: options}, nil
@@ -44,6 +54,9 @@ func (d *Disk) path(op, name string) (string, error) {
 	if err := checkName(op, name); err != nil {
 		return "", err
 	}
+	if d.options.ReadOnly && (op == "remove" || op == "rename" || op == "mkdir") {
+		return "", pathError(op, name, ErrReadOnly)
+	}
 	return filepath.Join(d.root, filepath.FromSlash(name)), nil
 }
 
@@ -54,6 +67,9 @@ func (d *Disk) Open(name string, flag Flag) (File, error) {
 		return nil, err
 	}
 	mode := os.O_RDONLY
+	if flag.writes() && d.options.ReadOnly {
+		return nil, pathError("open", name, ErrReadOnly)
+	}
 	if flag.writes() {
 		mode = os.O_RDWR
 	}
@@ -188,7 +204,11 @@ func (d *Disk) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE, 0o640)
+	mode := os.O_RDWR | os.O_CREATE
+	if d.options.ReadOnly {
+		mode = os.O_RDONLY
+	}
+	f, err := os.OpenFile(full, mode, 0o640)
 	if err != nil {
 		return nil, wrap(err)
 	}

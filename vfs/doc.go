@@ -11,6 +11,7 @@
 //	Disk    the operating system's files; O_DIRECT, fallocate, mmap
 //	Mem     bytes and names, each with a durable and a pending part
 //	Faulty  over either: a Hook decides about every call
+//	Overlay over any: changes stay in memory and can be listed
 //
 // # Ownership
 //

@@ -17,7 +17,10 @@ func implementations(t *testing.T) map[string]FS {
 	must(t, err)
 	under, err := OpenDisk(t.TempDir(), DiskOptions{})
 	must(t, err)
+	overlay, err := NewOverlay(NewMem())
+	must(t, err)
 	return map[string]FS{
+		"overlay":         overlay,
 		"disk":            direct,
 		"disk, buffered":  buffered,
 		"memory":          NewMem(),

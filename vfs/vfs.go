@@ -38,6 +38,8 @@ var (
 	ErrFault = errors.New("vfs: mapped file is shorter than its mapping")
 	// ErrLocked says that another process or FS holds the lock.
 	ErrLocked = errors.New("vfs: locked by another process")
+	// ErrReadOnly is a change on a disk that was opened to read.
+	ErrReadOnly = errors.New("vfs: opened read-only")
 	// ErrPath is a name that is empty, absolute or leaves the root.
 	ErrPath = errors.New("vfs: invalid path")
 )
