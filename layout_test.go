@@ -23,7 +23,10 @@ const module = "peregrine"
 var edges = map[string]string{
 	"account → sublist":           "an account's interest is a subject list",
 	"account → sublist/transform": "imports and mappings change subjects",
+	"account → " + nkeys:          "clients sign nonces with their keys",
+	"account → " + xcrypto:        "passwords are kept as bcrypt hashes",
 
+	"cmd/peregrine → account":          "makes the directory of users and accounts",
 	"cmd/peregrine → config":           "reads the file and puts options on top of it",
 	"cmd/peregrine → internal/bench":   "sub-command bench",
 	"cmd/peregrine → internal/logging": "opens the log that the server writes to",
@@ -73,6 +76,7 @@ var edges = map[string]string{
 var testEdges = map[string]string{
 	"config → config/corpus": "the files that both servers are asked about",
 	"loop/gnet → " + unix:    "sockets as the loops get them",
+	"server → " + xcrypto:    "hashes of passwords to log in with",
 	"server → loop/gnet":     "a server needs an engine to be tested",
 }
 

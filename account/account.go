@@ -12,17 +12,58 @@ const (
 	System = "$SYS"
 )
 
-// Account is a name space of subjects. T is the type of a subscription.
+// Account is a name space of subjects, alive. T is the type of a subscription.
 type Account[T any] struct {
 	Name     string
 	Interest *sublist.List[T]
-	counters []Counters
+
+	// Definition is what is said of the account at the moment; never nil. It is
+	// replaced as a whole when that changes, while the interest stays.
+	Definition atomic.Pointer[Definition]
+
+	connections atomic.Int64 // clients and leaf nodes
+	leafNodes   atomic.Int64
+	counters    []Counters
 }
 
 // New returns an account for a server with the given number of loops.
-func New[T any](name string, loops int) *Account[T] {
-	return &Account[T]{Name: name, Interest: sublist.New[T](sublist.Options{}), counters: make([]Counters, loops)}
+func New[T any](d *Definition, loops int) *Account[T] {
+	a := &Account[T]{Name: d.Name, Interest: sublist.New[T](sublist.Options{}), counters: make([]Counters, loops)}
+	a.Definition.Store(d)
+	return a
 }
+
+// Join counts a connection in. It is false, and nothing has changed, if the
+// account has as many as it may.
+func (a *Account[T]) Join(leaf bool) bool {
+	limits := &a.Definition.Load().Limits
+	if n := a.connections.Add(1); limits.Connections >= 0 && n > limits.Connections {
+		a.connections.Add(-1)
+		return false
+	}
+	if !leaf {
+		return true
+	}
+	if n := a.leafNodes.Add(1); limits.LeafNodes >= 0 && n > limits.LeafNodes {
+		a.Leave(true)
+		return false
+	}
+	return true
+}
+
+// Leave takes a Join back.
+func (a *Account[T]) Leave(leaf bool) {
+	a.connections.Add(-1)
+	if leaf {
+		a.leafNodes.Add(-1)
+	}
+}
+
+// Connections returns how many clients and leaf nodes are in the account.
+func (a *Account[T]) Connections() int64 { return a.connections.Load() }
+
+// LeafNodes returns how many leaf nodes are in the account.
+func (a *Account[T]) LeafNodes() int64 { return a.leafNodes.Load() }
 
 // Counters is one loop's share of a count of messages. The loop adds, anybody
 // reads. Each fills cache lines of its own, so loops do not slow each other.

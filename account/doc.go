@@ -4,7 +4,15 @@
 //
 // An account is a name space of subjects: what one account publishes, only its
 // own subscriptions match. The global account, $G, is where connections are
-// that nobody has put elsewhere.
+// that nobody has put elsewhere. A definition is what a configuration or a JWT
+// says of an account; the account itself outlives it. A directory is all
+// definitions and users of a configuration. An identity is who a client turned
+// out to be; a denial, why it was not let in.
+//
+// # From CONNECT to identity
+//
+//	Client (what it said) ─▶ Directory.Decide ─▶ Identity | Denial
+//	                                └─▶ Proof: a hash or a signature, off the loop
 //
 // A declaration is what an account exports, imports and maps, as its owner wrote
 // it. A Book connects declarations: each import finds the export that covers it
@@ -14,9 +22,15 @@
 //
 // # Ownership
 //
-// An Account is shared by all loops. Its interest is safe for any goroutine;
-// its counters are one slot a loop, each written by that loop alone. A Book has
-// one owner; links are immutable.
+// Users, definitions, directories and identities are immutable. An Account is
+// shared by all loops. Its interest is safe for any goroutine; its counters are
+// one slot a loop, each written by that loop alone. A Book has one owner; links
+// are immutable.
+//
+// # Invariants
+//
+//	I1  A secret is in no error, no identity and no printed form of a Client.
+//	I2  How long a refusal takes does not depend on whether the user exists.
 //
 // # Sources
 //

@@ -31,6 +31,9 @@ type User struct {
 	Account         string // "" is the global one
 }
 
+// HasUsers tells that the block has a list of users, perhaps an empty one.
+func (a *Authorization) HasUsers() bool { return a.hasUsers }
+
 // ID is what a client gives as its name: that of the user or its key.
 func (u *User) ID() string {
 	if u.Nkey != "" {
@@ -114,7 +117,7 @@ var authorizationBlock = block[Authorization]{entries: []entry[Authorization]{
 			a.Callout = c
 		}
 	}, func(a *Authorization) any { return deref(a.Callout) },
-		Spec{Aliases: []string{"auth_hook"}, Unset: "none", Field: "AuthCallout", Waiting: PartAuth, Doc: "Service that decides who a client is."}), &calloutBlock),
+		Spec{Aliases: []string{"auth_hook"}, Unset: "none", Field: "AuthCallout", Waiting: PartCallout, Doc: "Service that decides who a client is."}), &calloutBlock),
 	boolean("proxy_required", func(a *Authorization) *bool { return &a.ProxyRequired },
 		Spec{Field: "ProxyRequired", Waiting: PartProxies, Doc: "Clients must come through a trusted proxy."}),
 }}
@@ -298,15 +301,15 @@ var calloutBlock = block[AuthCallout]{
 	unknown: "Unknown field %q parsing authorization callout",
 	entries: []entry[AuthCallout]{
 		keyed("issuer", nkeyAccount, "Expected callout user to be a valid public account nkey, got %q", func(c *AuthCallout) *string { return &c.Issuer },
-			Spec{Unset: "refused", Range: "a public account key", Field: "AuthCallout", Waiting: PartAuth, Doc: "Who signs the answers."}),
+			Spec{Unset: "refused", Range: "a public account key", Field: "AuthCallout", Waiting: PartCallout, Doc: "Who signs the answers."}),
 		text("account", func(c *AuthCallout) *string { return &c.Account },
-			Spec{Aliases: []string{"acc"}, Default: `"$G"`, Range: "an account", Field: "AuthCallout", Waiting: PartAuth, Doc: "Account of the service."}),
+			Spec{Aliases: []string{"acc"}, Default: `"$G"`, Range: "an account", Field: "AuthCallout", Waiting: PartCallout, Doc: "Account of the service."}),
 		names("auth_users", "Expected auth_users field to be an array, got %s", func(c *AuthCallout) *[]string { return &c.AuthUsers },
-			Spec{Aliases: []string{"users"}, Unset: "refused", Range: "users or nkeys", Field: "AuthCallout", Waiting: PartAuth, Doc: "Users that the service connects as, who are not asked about."}),
+			Spec{Aliases: []string{"users"}, Unset: "refused", Range: "users or nkeys", Field: "AuthCallout", Waiting: PartCallout, Doc: "Users that the service connects as, who are not asked about."}),
 		keyed("xkey", nkeyCurve, "Expected callout xkey to be a valid public xkey, got %q", func(c *AuthCallout) *string { return &c.XKey },
-			Spec{Aliases: []string{"key"}, Unset: "no encryption", Range: "a public curve key", Field: "AuthCallout", Waiting: PartAuth, Doc: "Key that requests are encrypted to."}),
+			Spec{Aliases: []string{"key"}, Unset: "no encryption", Range: "a public curve key", Field: "AuthCallout", Waiting: PartCallout, Doc: "Key that requests are encrypted to."}),
 		names("allowed_accounts", "Expected allowed accounts field to be an array, got %s", func(c *AuthCallout) *[]string { return &c.AllowedAccounts },
-			Spec{Unset: "all", Range: "accounts of this file", Field: "AuthCallout", Waiting: PartAuth, Doc: "Accounts that the service may put clients in."}),
+			Spec{Unset: "all", Range: "accounts of this file", Field: "AuthCallout", Waiting: PartCallout, Doc: "Accounts that the service may put clients in."}),
 	},
 }
 

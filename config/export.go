@@ -104,7 +104,7 @@ func before(a, b grammar.Pos) bool {
 // exported is an option of an export; a second one, by another name, is refused
 // with the message twice.
 func exported(name, kind, twice string, read func(*reader, key, *exportReading), s Spec) entry[exportReading] {
-	s.Reload, s.Waiting = Live, PartAccounts
+	s.Reload, s.Waiting = Live, PartImports
 	return custom(name, kind, func(r *reader, k key, x *exportReading) {
 		if twice != "" && x.at[name] != nil {
 			r.errorf(k.Value, "%s", twice)
@@ -237,14 +237,14 @@ var latencyBlock = block[Latency]{entries: []entry[Latency]{
 			return
 		}
 		l.Sampling = int(n)
-	}, nil, Spec{Default: "100", Range: `1 to 100, "1%" to "100%" or "headers"`, Reload: Live, Waiting: PartAccounts, Doc: "Share of the requests that are measured."}),
+	}, nil, Spec{Default: "100", Range: `1 to 100, "1%" to "100%" or "headers"`, Reload: Live, Waiting: PartImports, Doc: "Share of the requests that are measured."}),
 	custom("subject", kindText, func(r *reader, k key, l *Latency) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, "Expected latency subject to be a string, got string")
 			return
 		}
 		l.Subject = k.Str
-	}, nil, Spec{Unset: "refused", Range: "a subject without wildcards", Reload: Live, Waiting: PartAccounts, Doc: "Subject that gets the measurements."}),
+	}, nil, Spec{Unset: "refused", Range: "a subject without wildcards", Reload: Live, Waiting: PartImports, Doc: "Subject that gets the measurements."}),
 }}
 
 // importReading is an import being read.
@@ -316,7 +316,7 @@ func (r *reader) checkImport(m *importReading) bool {
 }
 
 func imported(name, kind string, read func(*reader, key, *importReading), s Spec) entry[importReading] {
-	s.Reload, s.Waiting = Live, PartAccounts
+	s.Reload, s.Waiting = Live, PartImports
 	return custom(name, kind, func(r *reader, k key, m *importReading) {
 		m.at[name] = k.Value
 		read(r, k, m)
@@ -354,7 +354,7 @@ func (r *reader) importFrom(k key, m *importReading, what string, service bool) 
 
 var sourceBlock = block[[2]string]{entries: []entry[[2]string]{
 	text("account", func(from *[2]string) *string { return &from[0] },
-		Spec{Unset: "refused", Range: "an account of this file", Reload: Live, Waiting: PartAccounts, Doc: "The other account."}),
+		Spec{Unset: "refused", Range: "an account of this file", Reload: Live, Waiting: PartImports, Doc: "The other account."}),
 	text("subject", func(from *[2]string) *string { return &from[1] },
-		Spec{Unset: "refused", Range: "a subject that it exports", Reload: Live, Waiting: PartAccounts, Doc: "The subject there."}),
+		Spec{Unset: "refused", Range: "a subject that it exports", Reload: Live, Waiting: PartImports, Doc: "The subject there."}),
 }}

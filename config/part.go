@@ -7,6 +7,10 @@ type Part string
 const (
 	PartAccounts    Part = "accounts"
 	PartAuth        Part = "authentication"
+	PartCallout     Part = "auth callouts"
+	PartImports     Part = "exports and imports"
+	PartPermissions Part = "permissions"
+	PartTracing     Part = "message tracing"
 	PartCluster     Part = "clustering"
 	PartGateway     Part = "gateways"
 	PartJetStream   Part = "JetStream"

@@ -167,13 +167,18 @@ func (c *Conn) resume(why uint8) {
 }
 
 // PauseReading stops or continues reading on behalf of the handler, which
-// waits for something outside the loop. Owner only.
+// waits for something outside the loop. What Data leaves while it is on, one
+// read at most, is kept whatever its size and offered again when it is off.
+// Owner only.
 func (c *Conn) PauseReading(on bool) {
 	if on {
 		c.pause(pauseHandler)
-	} else {
-		c.resume(pauseHandler)
+		return
 	}
+	if c.pauses&pauseHandler != 0 && (c.partial != nil || c.tls != nil) {
+		c.loop.resumed = append(c.loop.resumed, c)
+	}
+	c.resume(pauseHandler)
 }
 
 // Close ends the connection after what is queued is written, or after

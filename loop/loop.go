@@ -63,6 +63,7 @@ type Loop struct {
 	links     []*link
 	linksOpen []*link
 	starving  []*Conn
+	resumed   []*Conn // have bytes that were kept while their handler waited
 	stallOn   *Conn
 	stallFor  time.Duration
 	iovs      [][]byte
@@ -373,6 +374,9 @@ func (l *Loop) end() {
 		l.applyStall(l.current)
 	}
 	l.flush()
+	if len(l.resumed) > 0 {
+		l.readResumed()
+	}
 	l.current = nil
 	l.turns.Store(l.turns.Load() + 1)
 	if d := l.now() - l.turnAt; d > l.turnMax.Load() {
@@ -486,13 +490,43 @@ func (c *Conn) consume(b []byte) {
 	if c.closing || len(b) == 0 {
 		return
 	}
-	if len(b) > l.group.partialMax {
+	if len(b) > l.group.partialMax && c.pauses&pauseHandler == 0 {
 		// The handler refuses to take a frame it has not bounded.
 		c.Abort(io.ErrShortBuffer)
 		return
 	}
 	c.partial = l.chunks.getSized(len(b), 0)
 	c.partial.buf = append(c.partial.buf, b...)
+}
+
+// readResumed gives handlers that go on what was kept while they waited. It
+// comes behind the flush: what the turn has lent of the read buffer is gone.
+func (l *Loop) readResumed() {
+	for i := 0; i < len(l.resumed); i++ {
+		c := l.resumed[i]
+		l.resumed[i] = nil
+		if c.closing || c.pauses&pauseHandler != 0 {
+			continue
+		}
+		l.current = c
+		if c.partial != nil {
+			b := l.rbuf
+			if n := c.partialLen(); n > len(b) {
+				b = make([]byte, n)
+			}
+			b = b[:copy(b, c.partial.buf)]
+			c.dropPartial()
+			c.consume(b)
+		}
+		if c.tls != nil && !c.closing {
+			c.readTLS(0)
+		}
+		if l.stallOn != nil {
+			l.applyStall(c)
+		}
+		l.flush()
+	}
+	l.resumed = l.resumed[:0]
 }
 
 func (c *Conn) partialLen() int {

@@ -59,6 +59,7 @@ func (c *Conn) readTLS(n int) {
 	}
 	switch {
 	case c.closing:
+	case err == nil && c.pauses&pauseHandler != 0: // goes on when the handler does
 	case err == nil:
 		l.Post(func() {
 			if c.fd >= 0 && !c.closing {
@@ -77,7 +78,7 @@ func (c *Conn) readTLS(n int) {
 // (io.EOF) or broken the protocol, or the turn's buffer is full (nil).
 func (c *Conn) openRecords() (err error) {
 	l, conn := c.loop, c.tls.conn
-	for err == nil && !c.closing {
+	for err == nil && !c.closing && c.pauses&pauseHandler == 0 {
 		if c.fill != nil {
 			var n int
 			if n, err = conn.Read(c.fill.buf[c.filled:]); n > 0 {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"peregrine/account"
 	"peregrine/codec"
 )
 
@@ -19,6 +20,7 @@ type connectOptions struct {
 	Nkey         string `json:"nkey,omitempty"`
 	JWT          string `json:"jwt,omitempty"`
 	Sig          string `json:"sig,omitempty"`
+	ProxySig     string `json:"proxy_sig,omitempty"`
 	Token        string `json:"auth_token,omitempty"`
 	User         string `json:"user,omitempty"`
 	Pass         string `json:"pass,omitempty"`
@@ -59,17 +61,22 @@ func (c *session) onConnect(f *codec.Frame) {
 	c.stage.connected = true
 	c.headers.Store(o.Headers && !c.w.srv.options().NoHeaders)
 	c.parser.HeadersOK = c.headers.Load()
-	c.connect.NoResponders = o.NoResponders && c.headers.Load()
 	if first {
 		c.setRTT(int64(sinceOpen(c)))
-		c.identify(&o)
 		c.startFirstPing()
 	}
+	c.authenticate(func() { c.finishConnect(first) })
+}
+
+// finishConnect goes on with CONNECT when it is known who the client is.
+func (c *session) finishConnect(first bool) {
+	o := &c.connect
+	if o.Account != "" || o.NewAccount {
+		c.denied(account.Denied(""))
+		return
+	}
+	c.identify(first)
 	switch {
-	case o.Account != "" || o.NewAccount:
-		c.errorf("authentication error")
-		c.sendErr(errAuthorization)
-		c.close(AuthenticationFailure)
 	case o.Protocol < 0 || o.Protocol > protocolMax:
 		c.sendErr(errClientProtocol)
 		c.close(BadClientProtocolVersion)
@@ -88,9 +95,25 @@ func connectError(err error) string {
 	return strings.Replace(err.Error(), "connectOptions.", "ClientOpts.", 1)
 }
 
-// identify keeps the names of a client for logs and monitors.
-func (c *session) identify(o *connectOptions) {
-	id := identity{name: o.Name, lang: o.Lang, version: o.Version, user: o.User}
+// identify keeps the names of a client for logs and monitors. The names in the
+// log's prefix are those of the first CONNECT.
+func (c *session) identify(first bool) {
+	o := &c.connect
+	id := identity{name: o.Name, lang: o.Lang, version: o.Version}
+	if old := c.ident.Load(); !first && old != nil {
+		id.label = old.label
+	} else {
+		id.label = c.logLabel()
+	}
+	if who := c.auth.who; who != nil {
+		id.user = who.User
+	}
+	c.ident.Store(&id)
+}
+
+// logLabel is what the log's prefix says of a client.
+func (c *session) logLabel() string {
+	o := &c.connect
 	var parts []string
 	if o.Version != "" {
 		parts = append(parts, "v"+o.Version)
@@ -100,18 +123,19 @@ func (c *session) identify(o *connectOptions) {
 			parts = append(parts, p)
 		}
 	}
+	label := ""
 	if len(parts) > 0 {
-		id.label = " - " + strconv.Quote(strings.Join(parts, ":"))
+		label = " - " + strconv.Quote(strings.Join(parts, ":"))
 	}
-	if o.User != "" {
-		id.label += " - " + strconv.Quote(c.acc.Name+"/user:"+o.User)
+	if who := c.auth.who; who != nil && who.Label != "" {
+		label += " - " + strconv.Quote(c.acc.Name+"/"+who.Label)
 	}
-	c.ident.Store(&id)
+	return label
 }
 
 // secretKeys are the CONNECT fields that no log may show. The reference shows
 // jwt; a bearer token is all that its user needs, so it is hidden here.
-var secretKeys = []string{"pass", "auth_token", "jwt", "sig"}
+var secretKeys = []string{"pass", "auth_token", "jwt", "sig", "proxy_sig"}
 
 const redacted = `"[REDACTED]"`
 

@@ -156,12 +156,16 @@ type Stats struct {
 
 // Stats reads the counters. It waits for nothing.
 func (s *Server) Stats() Stats {
-	interest := s.global.Interest.Stats()
 	st := Stats{
 		Started: s.started, Connections: s.connections.Load(), TotalConnections: s.totalConns.Load(),
-		Subscriptions: int64(interest.Subscriptions), Inserts: interest.Inserts, Removes: interest.Removes,
 		SlowConsumers: s.slowConsumers.Load(), StaleConnections: s.staleConns.Load(),
 		Totals: account.Sum(s.counters),
+	}
+	for _, a := range s.accounts.all() {
+		interest := a.Interest.Stats()
+		st.Subscriptions += int64(interest.Subscriptions)
+		st.Inserts += interest.Inserts
+		st.Removes += interest.Removes
 	}
 	s.mu.Lock()
 	group := s.group

@@ -46,6 +46,7 @@ func (s *Server) infoFor(c *session) Info {
 	info := *s.info.Load()
 	info.ClientID = c.c.ID()
 	info.ClientIP = c.peer.Addr().String()
+	info.AuthRequired = s.authRequired()
 	return info
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"peregrine/account"
 	"peregrine/loop"
 )
 
@@ -47,6 +48,16 @@ type Options struct {
 	NoHeaders           bool // refuse HPUB
 	NoFastProducerStall bool // never slow a producer for a slow receiver
 
+	// Directory says which accounts and users there are; nil lets everybody into
+	// the global account.
+	Directory *account.Directory
+	// Authenticator decides who clients are, instead of Directory's users.
+	Authenticator Authenticator
+	// AlwaysNonce sends a nonce even if no user of Directory signs one.
+	AlwaysNonce bool
+	// AuthTimeout is how long a client may take to say who it is.
+	AuthTimeout time.Duration
+
 	// MaxClosedClients is how many closed connections are remembered.
 	MaxClosedClients int
 
@@ -68,6 +79,7 @@ const (
 	DefaultLameDuckDuration    = 2 * time.Minute
 	DefaultLameDuckGracePeriod = 10 * time.Second
 	DefaultMaxClosedClients    = 10000
+	DefaultAuthTimeout         = 2 * time.Second
 )
 
 // loopsMax bounds Options.Loops.
@@ -107,8 +119,16 @@ func (o *Options) complete() error {
 	orInt(&o.MaxClosedClients, d.MaxClosedClients)
 	orDur(&o.PingInterval, d.PingInterval)
 	orDur(&o.WriteDeadline, d.WriteDeadline)
+	orDur(&o.AuthTimeout, DefaultAuthTimeout)
 	orDur(&o.LameDuckDuration, d.LameDuckDuration)
 	orDur(&o.LameDuckGracePeriod, d.LameDuckGracePeriod)
+	if o.Directory == nil {
+		open, err := account.NewDirectory(account.Contents{})
+		if err != nil {
+			return err
+		}
+		o.Directory = open
+	}
 	if o.MaxPayload == 0 {
 		o.MaxPayload = d.MaxPayload
 	}

@@ -39,6 +39,10 @@ func (c *session) pingTick() {
 	if c.stage.closing {
 		return
 	}
+	if c.auth.held {
+		c.startPing() // what it answers is not read
+		return
+	}
 	c.debugf("Client Ping Timer")
 	o, now := c.w.srv.options(), c.w.lp.Now()
 	quiet := time.Duration(now - c.lastSeen.Load())
@@ -86,6 +90,8 @@ func (c *session) onPing() {
 	info := c.w.srv.infoFor(c)
 	info.ConnectInfo = true
 	info.RemoteAccount = c.acc.Name
+	info.IsSystem = c.w.srv.system(c.acc)
+	info.MaxPayload = c.parser.MaxPayload
 	c.sendInfo(info)
 }
 

@@ -21,7 +21,15 @@ const (
 	StaleConnection
 	ProtocolViolation
 	BadClientProtocolVersion
+	AuthenticationTimeout
 	AuthenticationFailure
+	AuthenticationExpired
+	CredentialsRevoked
+	ProxyNotTrusted
+	ProxyRequired
+	MissingAccount
+	MaxAccountConnectionsExceeded
+	MaxSubscriptionsExceeded
 	MaxConnectionsExceeded
 	MaxPayloadExceeded
 	MaxControlLineExceeded
@@ -30,21 +38,29 @@ const (
 )
 
 var reasonTexts = [...]string{
-	ClientClosed:                "Client Closed",
-	SlowConsumerPendingBytes:    "Slow Consumer (Pending Bytes)",
-	SlowConsumerWriteDeadline:   "Slow Consumer (Write Deadline)",
-	WriteError:                  "Write Error",
-	ReadError:                   "Read Error",
-	ParseError:                  "Parse Error",
-	StaleConnection:             "Stale Connection",
-	ProtocolViolation:           "Protocol Violation",
-	BadClientProtocolVersion:    "Bad Client Protocol Version",
-	AuthenticationFailure:       "Authentication Failure",
-	MaxConnectionsExceeded:      "Maximum Connections Exceeded",
-	MaxPayloadExceeded:          "Maximum Message Payload Exceeded",
-	MaxControlLineExceeded:      "Maximum Control Line Exceeded",
-	ServerShutdown:              "Server Shutdown",
-	NoRespondersRequiresHeaders: "No Responders Requires Headers",
+	ClientClosed:                  "Client Closed",
+	SlowConsumerPendingBytes:      "Slow Consumer (Pending Bytes)",
+	SlowConsumerWriteDeadline:     "Slow Consumer (Write Deadline)",
+	WriteError:                    "Write Error",
+	ReadError:                     "Read Error",
+	ParseError:                    "Parse Error",
+	StaleConnection:               "Stale Connection",
+	ProtocolViolation:             "Protocol Violation",
+	BadClientProtocolVersion:      "Bad Client Protocol Version",
+	AuthenticationTimeout:         "Authentication Timeout",
+	AuthenticationFailure:         "Authentication Failure",
+	AuthenticationExpired:         "Authentication Expired",
+	CredentialsRevoked:            "Credentials Revoked",
+	ProxyNotTrusted:               "Proxy Not Trusted",
+	ProxyRequired:                 "Proxy Required",
+	MissingAccount:                "Missing Account",
+	MaxAccountConnectionsExceeded: "Maximum Account Connections Exceeded",
+	MaxSubscriptionsExceeded:      "Maximum Subscriptions Exceeded",
+	MaxConnectionsExceeded:        "Maximum Connections Exceeded",
+	MaxPayloadExceeded:            "Maximum Message Payload Exceeded",
+	MaxControlLineExceeded:        "Maximum Control Line Exceeded",
+	ServerShutdown:                "Server Shutdown",
+	NoRespondersRequiresHeaders:   "No Responders Requires Headers",
 }
 
 // String returns the text that users see.
@@ -80,12 +96,15 @@ func reasonOf(err error, writing bool) Reason {
 
 // Texts of -ERR lines.
 const (
-	errMaxConnections     = "maximum connections exceeded"
-	errMaxSubscriptions   = "maximum subscriptions exceeded"
-	errAuthorization      = "Authorization Violation"
-	errInvalidPublish     = "Invalid Publish Subject"
-	errInvalidSubject     = "Invalid Subject"
-	errStale              = "Stale Connection"
-	errClientProtocol     = "invalid client protocol"
-	errNoRespondersHeader = "no responders requires headers support"
+	errMaxConnections        = "maximum connections exceeded"
+	errMaxSubscriptions      = "maximum subscriptions exceeded"
+	errAuthorization         = "Authorization Violation"
+	errAuthTimeout           = "Authentication Timeout"
+	errAuthExpired           = "User Authentication Expired"
+	errMaxAccountConnections = "maximum account active connections exceeded"
+	errInvalidPublish        = "Invalid Publish Subject"
+	errInvalidSubject        = "Invalid Subject"
+	errStale                 = "Stale Connection"
+	errClientProtocol        = "invalid client protocol"
+	errNoRespondersHeader    = "no responders requires headers support"
 )

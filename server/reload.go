@@ -22,6 +22,7 @@ func (s *Server) Reload(o Options) error {
 	running := s.running && !s.stopped
 	s.mu.Unlock()
 	o.Port, o.ServerName = old.Port, old.ServerName
+	s.accounts.follow(o.Directory)
 	s.opts.Store(&o)
 	s.clientLimits.Store(clientLimits(&o))
 	if !running {
@@ -67,7 +68,8 @@ func (w *worker) reload() {
 	o, limits := w.srv.options(), w.srv.clientLimits.Load()
 	w.debug, w.trace = o.Debug, o.Trace
 	w.each(func(c *session) {
-		c.parser.MaxControlLine, c.parser.MaxPayload = o.MaxControlLine, o.MaxPayload
+		c.parser.MaxControlLine = o.MaxControlLine
+		c.applyLimits()
 		c.c.SetLimits(limits)
 		if !c.stage.closing {
 			c.startPing()

@@ -38,7 +38,9 @@ type Server struct {
 	group    *loop.Group
 	listener *loop.Listener
 	workers  []*worker
-	global   *account.Account[subscription]
+	accounts *liveAccounts
+	global   *liveAccount
+	proofs   proofs
 	counters []account.Counters
 	started  time.Time
 
@@ -82,10 +84,11 @@ func New(o Options, log Logger) (*Server, error) {
 	}
 	s := &Server{
 		log: log, id: id, xkey: xkey,
-		global:   account.New[subscription](account.Global, o.Loops),
+		accounts: newLiveAccounts(o.Loops, o.Directory),
 		counters: make([]account.Counters, o.Loops),
 		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
+	s.global = s.accounts.find(account.Global)
 	s.opts.Store(&o)
 	s.closed.max = o.MaxClosedClients
 	s.clientLimits.Store(clientLimits(&o))
@@ -201,6 +204,9 @@ func (s *Server) banner() {
 	}
 	if len(s.options().PinCPUs) == 0 {
 		s.log.Noticef("  Loops:    %d, not pinned", s.options().Loops)
+	}
+	if s.directory().PlainPasswords() {
+		s.log.Warnf("Plaintext passwords detected, use nkeys or bcrypt")
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"peregrine/account"
 	"peregrine/codec"
 	"peregrine/loop"
 )
@@ -31,7 +30,8 @@ type session struct {
 	ident    atomic.Pointer[identity]
 
 	// Owned by the loop.
-	acc     *account.Account[subscription]
+	acc     *liveAccount
+	auth    authState
 	parser  codec.Parser
 	subs    map[string]*subscription
 	connect connectOptions
@@ -64,7 +64,11 @@ func (w *worker) open(c *loop.Conn, peer netip.AddrPort, full bool) loop.Handler
 	c.SetLimits(w.srv.clientLimits.Load())
 	w.link(s)
 	s.debugf("Client connection created")
-	s.sendInfo(w.srv.infoFor(s))
+	s.acc.Join(false)
+	s.startAuth()
+	info := w.srv.infoFor(s)
+	info.AuthRequired, info.Nonce = w.srv.authAnnounced(), s.auth.nonce
+	s.sendInfo(info)
 	if full {
 		s.sendErr(errMaxConnections)
 		s.errorf("%s", errMaxConnections)
@@ -80,7 +84,13 @@ func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need 
 	w := c.w
 	f := &w.frame
 	active := false
-	for consumed < len(b) && !c.stage.closing {
+	if c.auth.awaiting && len(b) > 0 && !c.parser.Skipping() && !c.mayStart(b[0]) {
+		if c.stage.closing {
+			return len(b), 0
+		}
+		return 0, 0
+	}
+	for consumed < len(b) && !c.stage.closing && !c.auth.held {
 		n, err := c.parser.Next(b[consumed:], f)
 		if err != nil {
 			c.refuse(err)
@@ -174,6 +184,7 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	w := c.w
 	r := reasonOf(err, false)
 	w.lp.Cancel(&c.pinging.timer)
+	w.lp.Cancel(&c.auth.timer)
 	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {
 		w.srv.slowConsumers.Add(1)
 		c.slowConsumerNotice(r)
@@ -184,6 +195,7 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	}
 	num, left := len(c.subs), c.subInfos(closedSubsMax)
 	c.dropAllSubs()
+	c.acc.Leave(false)
 	w.unlink(c)
 	w.srv.remember(c, r, num, left)
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"sync/atomic"
 
-	"peregrine/account"
 	"peregrine/codec"
 	"peregrine/sublist"
 )
@@ -63,7 +62,7 @@ func (c *session) subscribe(f *codec.Frame) {
 		c.errorf("Subscription Violation - Subject %q, Queue: %q, SID %s", f.Subject, f.Queue, f.SID)
 		return
 	}
-	if max := srv.options().MaxSubs; max > 0 && len(c.subs) >= max {
+	if max := c.auth.maxSubs; max >= 0 && int64(len(c.subs)) >= max {
 		c.sendErr(errMaxSubscriptions)
 		c.errorf("%s", errMaxSubscriptions)
 		return
@@ -148,16 +147,16 @@ func (c *session) dropSub(sub *subscription) {
 	}
 	delete(c.subs, sub.sid)
 	c.numSubs.Store(int64(len(c.subs)))
-	if !sub.closed.Swap(true) {
-		c.acc.Interest.Remove(sub.subject, sub.queue, sub)
-	}
+	sub.closed.Store(true)
+	c.acc.Interest.Remove(sub.subject, sub.queue, sub)
 	if c.w.trace {
 		c.tracef("<-> [DELSUB %s]", sub.sid)
 	}
 }
 
 // expire ends a subscription that has had its maximum, from whichever loop
-// delivered the last message.
+// delivered the last message. Its owner, who alone knows the account that it is
+// in, removes it.
 func (w *worker) expire(sub *subscription) {
 	c := sub.sess
 	if w.debug {
@@ -167,9 +166,7 @@ func (w *worker) expire(sub *subscription) {
 		c.dropSub(sub)
 		return
 	}
-	if !sub.closed.Swap(true) {
-		c.acc.Interest.Remove(sub.subject, sub.queue, sub)
-	}
+	sub.closed.Store(true)
 	c.w.lp.PostFrom(w.lp, func() { c.dropSub(sub) })
 }
 
@@ -185,9 +182,8 @@ func (c *session) dropAllSubs() {
 	}
 	batch := make([]sublist.Subscription[subscription], 0, len(c.subs))
 	for _, sub := range c.subs {
-		if !sub.closed.Swap(true) {
-			batch = append(batch, sublist.Subscription[subscription]{Subject: sub.subject, Queue: sub.queue, Sub: sub})
-		}
+		sub.closed.Store(true)
+		batch = append(batch, sublist.Subscription[subscription]{Subject: sub.subject, Queue: sub.queue, Sub: sub})
 		if c.w.trace {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
@@ -197,7 +193,7 @@ func (c *session) dropAllSubs() {
 	c.w.removeInterest(c.acc, batch)
 }
 
-func (w *worker) removeInterest(acc *account.Account[subscription], subs []sublist.Subscription[subscription]) {
+func (w *worker) removeInterest(acc *liveAccount, subs []sublist.Subscription[subscription]) {
 	n := min(len(subs), dropBatch)
 	acc.Interest.RemoveBatch(subs[:n])
 	if rest := subs[n:]; len(rest) > 0 {

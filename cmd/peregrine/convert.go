@@ -7,10 +7,15 @@ import (
 	"peregrine/server"
 )
 
-// serverOptions turns a configuration into the server's terms.
-func serverOptions(o *config.Options) server.Options {
+// serverOptions turns a configuration into the server's terms. Errors are of
+// accounts and users that cannot be.
+func serverOptions(o *config.Options) (server.Options, error) {
 	p := o.Peregrine
-	return server.Options{
+	d, err := directory(o)
+	if err != nil {
+		return server.Options{}, err
+	}
+	options := server.Options{
 		Host: o.Host, Port: o.Port, ServerName: o.ServerName, ClientAdvertise: o.ClientAdvertise,
 		Debug: o.Debug, Trace: o.Trace,
 		Loops: p.Loops, PinCPUs: p.PinCPUs, Engine: p.Engine, NewEngine: engines[p.Engine],
@@ -20,7 +25,12 @@ func serverOptions(o *config.Options) server.Options {
 		LameDuckDuration: o.LameDuckDuration, LameDuckGracePeriod: o.LameDuckGracePeriod,
 		NoHeaders: o.NoHeaderSupport, NoFastProducerStall: o.NoFastProducerStall,
 		MaxClosedClients: o.MaxClosedClients,
+		Directory:        d,
 	}
+	if a := o.Authorization; a != nil {
+		options.AuthTimeout = a.Timeout
+	}
+	return options, nil
 }
 
 // logOptions turns a configuration into the log's terms.

@@ -75,13 +75,15 @@ func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+progr
 var parts = map[config.Part]bool{
 	config.PartMonitoring: true,
 	config.PartTraceCut:   true,
+	config.PartAuth:       true,
+	config.PartAccounts:   true,
 }
 
 func hasPart(p config.Part) bool { return parts[p] }
 
 // missing lists what o asks for and this version cannot do.
 func missing(o *config.Options) []string {
-	lines := o.Missing(hasPart)
+	lines := append(o.Missing(hasPart), missingAccess(o)...)
 	needs := func(path, what string) {
 		name := path
 		if pos, ok := o.Where(path); ok && pos.Line > 0 {

@@ -28,11 +28,12 @@ const (
 	sectionServer    = "Server Options"
 	sectionLoops     = "Event Loop Options"
 	sectionLogging   = "Logging Options"
+	sectionAccess    = "Authorization Options"
 	sectionProfiling = "Profiling Options"
 	sectionCommon    = "Common Options"
 )
 
-var sections = []string{sectionServer, sectionLoops, sectionLogging, sectionProfiling, sectionCommon}
+var sections = []string{sectionServer, sectionLoops, sectionLogging, sectionAccess, sectionProfiling, sectionCommon}
 
 // option is one command line option. One with neither own nor needs belongs to
 // config, whose table knows it by the same names.
@@ -53,7 +54,6 @@ type option struct {
 // Parts that options are refused for.
 const (
 	needsTLS       = "TLS, which this version does not have yet"
-	needsAuth      = "authentication, which this version does not have yet"
 	needsJetStream = "JetStream, which this version does not have yet"
 	needsCluster   = "clustering, which this version does not have yet"
 )
@@ -102,6 +102,10 @@ var options = []option{
 	{names: []string{"log_size_limit"}, arg: "<limit>", number: true, section: sectionLogging, help: "Size at which the log file is put aside, in bytes (default: none)"},
 	{names: []string{"max_traced_msg_len"}, arg: "<len>", number: true, section: sectionLogging, help: "Maximum printable length for traced messages (default: unlimited)"},
 
+	{names: []string{"user"}, arg: "<user>", section: sectionAccess, help: "User required for connections"},
+	{names: []string{"pass"}, arg: "<password>", section: sectionAccess, help: "Password required for connections"},
+	{names: []string{"auth"}, arg: "<token>", section: sectionAccess, help: "Authorization token required for connections"},
+
 	{names: []string{"profile"}, arg: "<port>", number: true, section: sectionProfiling, help: "Profiling HTTP port (-1 = random)"},
 
 	{names: []string{"h", "help"}, section: sectionCommon, help: "Show this message",
@@ -112,9 +116,6 @@ var options = []option{
 	refusedText(needsTLS, "ms", "https_port"),
 	refusedSwitch(needsJetStream, "js", "jetstream"),
 	refusedText(needsJetStream, "sd", "store_dir"),
-	refusedText(needsAuth, "user"),
-	refusedText(needsAuth, "pass"),
-	refusedText(needsAuth, "auth"),
 	refusedSwitch(needsTLS, "tls"),
 	refusedSwitch(needsTLS, "tlsverify"),
 	refusedText(needsTLS, "tlscert"),

@@ -204,7 +204,7 @@ func TestRefusedOptions(t *testing.T) {
 			expect(t, args, 1, "", "nats-server: option "+spelling(name)+" needs "+o.needs+"\n")
 		}
 	}
-	expect(t, "-js --auth x", 1, "", "nats-server: option --auth needs authentication, which this version does not have yet\nnats-server: option -js needs JetStream")
+	expect(t, "-js --tls", 1, "", "nats-server: option --tls needs TLS, which this version does not have yet\nnats-server: option -js needs JetStream")
 	if s, _, err := parse([]string{"-js=false", "--tls=false"}); err != nil || len(s.refused) > 0 {
 		t.Errorf("switched off and still refused: %q, %v", s.refused, err)
 	}

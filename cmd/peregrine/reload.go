@@ -58,7 +58,14 @@ func (p *process) reload() error {
 			return err
 		}
 	}
-	if err := p.server.Reload(serverOptions(next)); err != nil {
+	options, err := serverOptions(next)
+	if err != nil {
+		if newLog != nil {
+			newLog.Cancel()
+		}
+		return err
+	}
+	if err := p.server.Reload(options); err != nil {
 		if newLog != nil {
 			newLog.Cancel()
 		}

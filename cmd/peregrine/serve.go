@@ -25,7 +25,10 @@ func serve(s *settings, stderr io.Writer) int {
 		return refuse(stderr, err)
 	}
 	p := &process{settings: s, options: o}
-	options := serverOptions(o)
+	options, err := serverOptions(o)
+	if err != nil {
+		return refuse(stderr, err)
+	}
 	options.BeforeListen = p.beforeListen
 	log, err := logging.Open(logOptions(o))
 	if err != nil {

@@ -1,0 +1,303 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"peregrine/account"
+	"peregrine/loop"
+)
+
+// Authenticator decides who a client is. Options.Authenticator puts one in
+// place of the server's own, which decides by Options.Directory.
+type Authenticator interface {
+	// Authenticate calls done once, with an identity or with an error, at once
+	// or later and from any goroutine. It is called on an event loop and must
+	// not wait: what takes long belongs to a goroutine. The client is not read
+	// meanwhile. c must not be changed; it may be kept until done is called.
+	//
+	// An error that is an *account.Denial says how the connection is closed; any
+	// other one closes it for bad credentials. An answer that takes longer than
+	// two minutes is too late.
+	Authenticate(c *account.Client, done func(*account.Identity, error))
+}
+
+// authHoldMax is how long a session waits for its authenticator.
+const authHoldMax = 2 * time.Minute
+
+// authState is how far a session is known.
+type authState struct {
+	timer    loop.Timer // until CONNECT, until the answer, then until the identity expires
+	nonce    string
+	awaiting bool // nothing but CONNECT is taken
+	held     bool // the authenticator has not answered
+	who      *account.Identity
+	maxSubs  int64 // account.NoLimit: none
+}
+
+// startAuth prepares what a new session is told and what it has to show.
+func (c *session) startAuth() {
+	srv := c.w.srv
+	o := srv.options()
+	c.auth.maxSubs = account.NoLimit
+	if srv.nonceNeeded() {
+		c.auth.nonce = newNonce()
+	}
+	c.auth.awaiting = srv.authRequired()
+	if c.auth.awaiting {
+		c.w.lp.AfterFunc(&c.auth.timer, o.AuthTimeout, c.authTimeout)
+	}
+}
+
+// newNonce returns 15 characters that nobody can foresee.
+func newNonce() string {
+	var raw [11]byte
+	_, _ = rand.Read(raw[:]) // it does not fail
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+func (s *Server) authRequired() bool {
+	o := s.options()
+	return o.Authenticator != nil || o.Directory.Required()
+}
+
+// authAnnounced is authRequired as the first INFO tells it.
+func (s *Server) authAnnounced() bool {
+	o := s.options()
+	return o.Authenticator != nil || o.Directory.Announced()
+}
+
+func (s *Server) nonceNeeded() bool {
+	o := s.options()
+	return o.AlwaysNonce || o.Directory.NonceNeeded()
+}
+
+// authenticator returns who decides.
+func (s *Server) authenticator() Authenticator {
+	if a := s.options().Authenticator; a != nil {
+		return a
+	}
+	return (*directoryAuthenticator)(s)
+}
+
+// directoryAuthenticator decides by the directory; what takes long is done by
+// the server's workers.
+type directoryAuthenticator Server
+
+// Authenticate implements Authenticator.
+func (d *directoryAuthenticator) Authenticate(c *account.Client, done func(*account.Identity, error)) {
+	s := (*Server)(d)
+	r := s.directory().Decide(c)
+	if r.Proof == nil {
+		done(r.Identity, r.Err)
+		return
+	}
+	s.proofs.do(func() {
+		if err := r.Proof(); err != nil {
+			done(nil, err)
+			return
+		}
+		done(r.Identity, r.Err)
+	})
+}
+
+func (c *session) authTimeout() {
+	if c.stage.closing {
+		return
+	}
+	c.sendErr(errAuthTimeout)
+	c.debugf("%s", errAuthTimeout)
+	c.close(AuthenticationTimeout)
+}
+
+func (c *session) authExpired() {
+	if c.stage.closing {
+		return
+	}
+	c.sendErr(errAuthExpired)
+	c.debugf("%s", errAuthExpired)
+	c.close(AuthenticationExpired)
+}
+
+// mayStart tells whether a session that has to say who it is may begin with
+// first. Where a configured user stands for those who say nothing, it becomes
+// that user; reading may be held then.
+func (c *session) mayStart(first byte) bool {
+	if first == 'C' || first == 'c' {
+		return true
+	}
+	srv := c.w.srv
+	d := srv.directory()
+	u := d.User(d.Contents().NoAuthUser)
+	if u == nil || u.Nkey != "" || u.ProxyRequired || !u.ConnectionTypes.Allows(account.Standard) {
+		c.denied(account.Denied(""))
+		return false
+	}
+	c.stage.connected = true
+	c.authenticate(func() {})
+	return !c.auth.held && !c.stage.closing
+}
+
+// client is what the authenticator is told.
+func (c *session) client() *account.Client {
+	o := &c.connect
+	return &account.Client{
+		ID: c.c.ID(), Type: account.Standard, Peer: c.peer, Nonce: c.auth.nonce,
+		Credentials: account.Credentials{
+			User: o.User, Pass: o.Pass, Token: o.Token,
+			Nkey: o.Nkey, JWT: o.JWT, Sig: o.Sig, ProxySig: o.ProxySig,
+		},
+		Name: o.Name, Lang: o.Lang, Version: o.Version, Protocol: o.Protocol,
+	}
+}
+
+// How an authenticator's answer and its call can meet.
+const (
+	calling  uint32 = iota // Authenticate has not returned, nor answered
+	answered               // it has answered before the loop looked
+	waiting                // it has returned without an answer
+	over                   // the answer came later
+)
+
+// answer is what an authenticator said.
+type answer struct {
+	state atomic.Uint32
+	id    *account.Identity
+	err   error
+}
+
+// authenticate asks who the client is and then goes on with after, perhaps in a
+// later turn; until then nothing more of the client is parsed.
+func (c *session) authenticate(after func()) {
+	c.auth.awaiting = false
+	c.w.lp.Cancel(&c.auth.timer)
+	a := new(answer)
+	c.w.srv.authenticator().Authenticate(c.client(), func(id *account.Identity, err error) {
+		switch a.state.Load() {
+		case answered, over:
+			return
+		}
+		a.id, a.err = id, err
+		if !a.state.CompareAndSwap(calling, answered) && a.state.CompareAndSwap(waiting, over) {
+			c.w.lp.Post(func() { c.resume(a, after) })
+		}
+	})
+	if a.state.CompareAndSwap(calling, waiting) {
+		c.auth.held = true
+		c.c.PauseReading(true)
+		c.w.lp.AfterFunc(&c.auth.timer, authHoldMax, c.authTimeout)
+		return
+	}
+	c.decided(a.id, a.err, after)
+}
+
+// resume goes on with a session that waited for its authenticator.
+func (c *session) resume(a *answer, after func()) {
+	if c.stage.closing {
+		return
+	}
+	c.auth.held = false
+	c.w.lp.Cancel(&c.auth.timer)
+	c.decided(a.id, a.err, after)
+	c.c.PauseReading(false)
+}
+
+// decided makes the client who it is, or closes the connection.
+func (c *session) decided(id *account.Identity, err error, after func()) {
+	if err == nil {
+		err = c.become(id)
+	}
+	if err != nil {
+		c.denied(err)
+		return
+	}
+	after()
+}
+
+// become gives the session an identity. The error is why it cannot have it;
+// nothing has changed then.
+func (c *session) become(id *account.Identity) error {
+	if id == nil {
+		return account.Denied("no identity")
+	}
+	a := c.w.srv.accounts.find(id.Account)
+	if a == nil {
+		return &account.Denial{Kind: account.AccountGone, Detail: "account " + id.Account + " does not exist"}
+	}
+	if !c.moveTo(a) {
+		return &account.Denial{Kind: account.TooManyConnections}
+	}
+	c.auth.who = id
+	c.applyLimits()
+	if !id.Expires.IsZero() {
+		c.w.lp.AfterFunc(&c.auth.timer, max(time.Until(id.Expires), 0), c.authExpired)
+	}
+	return nil
+}
+
+// denied closes the connection of a client that is not let in.
+func (c *session) denied(err error) {
+	d, ok := errors.AsType[*account.Denial](err)
+	if !ok {
+		d = account.Denied(err.Error())
+	}
+	if d.Kind == account.TooManyConnections {
+		c.sendErr(errMaxAccountConnections)
+		c.errorf("%s", errMaxAccountConnections)
+		c.close(MaxAccountConnectionsExceeded)
+		return
+	}
+	switch {
+	case d.Detail == "":
+	case d.Loud:
+		c.errorf("%s", d.Detail)
+	default:
+		c.debugf("%s", d.Detail)
+	}
+	if who := c.client().Claimed(); who != "" {
+		c.errorf("authentication error - %s", who)
+	} else {
+		c.errorf("authentication error")
+	}
+	c.sendErr(errAuthorization)
+	switch d.Kind {
+	case account.ProxyNotTrusted:
+		c.close(ProxyNotTrusted)
+	case account.ProxyRequired:
+		c.close(ProxyRequired)
+	default:
+		c.close(AuthenticationFailure)
+	}
+}
+
+// applyLimits works out what server, account and user allow together.
+func (c *session) applyLimits() {
+	o := c.w.srv.options()
+	limits := &c.acc.Definition.Load().Limits
+	subs, payload := int64(account.NoLimit), int64(o.MaxPayload)
+	if o.MaxSubs > 0 {
+		subs = int64(o.MaxSubs)
+	}
+	subs = tighter(subs, limits.Subscriptions)
+	payload = tighter(payload, limits.Payload)
+	if id := c.auth.who; id != nil {
+		subs = tighter(subs, id.MaxSubscriptions)
+		payload = tighter(payload, id.MaxPayload)
+	}
+	c.auth.maxSubs = subs
+	c.parser.MaxPayload = int32(payload)
+}
+
+// tighter returns the lower of two limits; negative ones are none.
+func tighter(a, b int64) int64 {
+	switch {
+	case b < 0:
+		return a
+	case a < 0:
+		return b
+	}
+	return min(a, b)
+}
