@@ -31,6 +31,7 @@ var edges = map[string]string{
 	"cmd/peregrine → internal/bench":   "sub-command bench",
 	"cmd/peregrine → internal/logging": "opens the log that the server writes to",
 	"cmd/peregrine → loop":             "the type of the engine that it chooses",
+	"cmd/peregrine → loop/epoll":       "one of the engines to choose from",
 	"cmd/peregrine → loop/gnet":        "one of the engines to choose from",
 	"cmd/peregrine → monitor":          "starts it and shows it the server",
 	"cmd/peregrine → server":           "runs it",
@@ -40,10 +41,12 @@ var edges = map[string]string{
 	"internal/bench → " + hdrhistogram: "latency distributions",
 	"internal/bench → " + unix:         "epoll and processor affinity of the generator",
 
-	"loop → " + gnet:      "socket options and accepting",
-	"loop → " + unix:      "processor affinity, writev",
-	"loop/gnet → " + gnet: "its poller is the engine",
-	"loop/gnet → loop":    "implements loop.Engine",
+	"loop → " + gnet:       "socket options and accepting",
+	"loop → " + unix:       "processor affinity, writev",
+	"loop/epoll → " + unix: "epoll and eventfd",
+	"loop/epoll → loop":    "implements loop.Engine",
+	"loop/gnet → " + gnet:  "its poller is the engine",
+	"loop/gnet → loop":     "implements loop.Engine",
 
 	"server → account":  "sessions belong to accounts",
 	"server → codec":    "sessions speak the client protocol",
@@ -74,10 +77,13 @@ var edges = map[string]string{
 
 // testEdges are further imports that the tests of a package may have.
 var testEdges = map[string]string{
-	"config → config/corpus": "the files that both servers are asked about",
-	"loop/gnet → " + unix:    "sockets as the loops get them",
-	"server → " + xcrypto:    "hashes of passwords to log in with",
-	"server → loop/gnet":     "a server needs an engine to be tested",
+	"config → config/corpus":       "the files that both servers are asked about",
+	"server → " + xcrypto:          "hashes of passwords to log in with",
+	"server → loop/gnet":           "a server needs an engine to be tested",
+	"loop/enginetest → loop":       "what every engine must do for a loop",
+	"loop/enginetest → loop/epoll": "one of the engines under test",
+	"loop/enginetest → loop/gnet":  "one of the engines under test",
+	"loop/enginetest → " + unix:    "sockets as the loops get them",
 }
 
 // Modules from elsewhere, by the path that go.mod gives them.

@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 		"line": {o.MaxControlLine, int32(4096)}, "payload": {o.MaxPayload, int32(1 << 20)}, "pending": {o.MaxPending, int64(64 << 20)},
 		"conn": {o.MaxConn, 65536}, "closed": {o.MaxClosedClients, 10000}, "ping": {o.PingInterval, 2 * time.Minute}, "max": {o.MaxPingsOut, 2},
 		"deadline": {o.WriteDeadline, 10 * time.Second}, "duck": {o.LameDuckDuration, 2 * time.Minute}, "grace": {o.LameDuckGracePeriod, 10 * time.Second},
-		"logtime": {o.Logtime, true}, "engine": {o.Peregrine.Engine, "gnet"}, "format": {o.Peregrine.LogFormat, "text"},
+		"logtime": {o.Logtime, true}, "engine": {o.Peregrine.Engine, "auto"}, "format": {o.Peregrine.LogFormat, "text"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %v, not %v", name, pair[0], pair[1])

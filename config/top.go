@@ -272,7 +272,7 @@ var peregrineBlock = block[Peregrine]{entries: []entry[Peregrine]{
 		Spec{Unset: "1 if there are links", Range: "0 to 64", Field: "ClusterLoops", Waiting: PartCluster,
 			Doc: "Event loops for links between servers."}), 0, 64),
 	text("engine", func(p *Peregrine) *string { return &p.Engine },
-		Spec{Default: `"gnet"`, Range: "an engine of this build", Field: "Engine", Flags: []string{"engine"},
+		Spec{Default: `"auto"`, Range: `"auto" (the fastest of the platform), "gnet", on Linux "epoll"`, Field: "Engine", Flags: []string{"engine"},
 			Use: "Engine", Doc: "What drives the event loops."}),
 	oneOf("log_format", func(p *Peregrine) *string { return &p.LogFormat }, []string{"text", "json"},
 		Spec{Default: `"text"`, Field: "LogFormat", Use: "LogFormat", Doc: "Form of log lines: nats-server's, or a JSON object each."}),

@@ -50,7 +50,7 @@
 //
 // # Engines
 //
-// An Engine is a readiness or completion source for one loop: loop/gnet is the
-// only one now. It says where bytes go before they are read and writes what it
+// An Engine is a readiness or completion source for one loop: loop/epoll on Linux,
+// loop/gnet everywhere. It says where bytes go before they are read and writes what it
 // is given; it never sees a frame, so an io_uring engine can stand beside it.
 package loop

@@ -120,13 +120,19 @@ func (g *Group) Loops() []*Loop { return g.loops }
 func (g *Group) NextID() uint64 { return g.nextID.Add(1) }
 
 // Adopt gives fd, a non-blocking connected socket, to the loop with the fewest
-// connections. open runs there; it returns the handler, or nil to refuse, and
+// connections; among equals the turn goes up and down. Clients that connect in a
+// pattern, a subscriber and a publisher in turn, would else share their loops
+// with their likes. open runs there; it returns the handler, or nil to refuse, and
 // may already queue output. id comes from NextID. It reports false, and fd is
 // still the caller's, if the group has stopped.
 func (g *Group) Adopt(fd int, id uint64, open func(c *Conn) Handler) bool {
 	n := uint32(len(g.loops))
-	first := g.nextLoop.Add(1)
-	best := g.loops[first%n]
+	turn := g.nextLoop.Add(1) - 1
+	first := turn % n
+	if turn/n%2 == 1 {
+		first = n - 1 - first
+	}
+	best := g.loops[first]
 	for i := uint32(1); i < n; i++ {
 		if l := g.loops[(first+i)%n]; l.conns.Load() < best.conns.Load() {
 			best = l

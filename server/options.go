@@ -153,7 +153,7 @@ func (o *Options) complete() error {
 
 func (o *Options) completeLoops() error {
 	if o.NewEngine == nil {
-		return fmt.Errorf("engine %q is not part of this build; there is: gnet", o.Engine)
+		return fmt.Errorf("engine %q is not part of this build; there are gnet and, on Linux, epoll", o.Engine)
 	}
 	if o.Loops < 0 || o.Loops > loopsMax {
 		return fmt.Errorf("loops must be between 1 and %d, not %d", loopsMax, o.Loops)

@@ -15,10 +15,11 @@ func serverOptions(o *config.Options) (server.Options, error) {
 	if err != nil {
 		return server.Options{}, err
 	}
+	engine := engineName(p.Engine)
 	options := server.Options{
 		Host: o.Host, Port: o.Port, ServerName: o.ServerName, ClientAdvertise: o.ClientAdvertise,
 		Debug: o.Debug, Trace: o.Trace,
-		Loops: p.Loops, PinCPUs: p.PinCPUs, Engine: p.Engine, NewEngine: engines[p.Engine],
+		Loops: p.Loops, PinCPUs: p.PinCPUs, Engine: engine, NewEngine: engines[engine],
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxPending: o.MaxPending,
 		MaxConn: o.MaxConn, MaxSubs: o.MaxSubs, MaxSubTokens: int(o.MaxSubTokens),
 		PingInterval: o.PingInterval, MaxPingsOut: o.MaxPingsOut, WriteDeadline: o.WriteDeadline,

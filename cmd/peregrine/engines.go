@@ -5,8 +5,19 @@ import (
 	"peregrine/loop/gnet"
 )
 
-// engines are the values of --engine. server.New names the ones there are when
-// another is asked for.
+// engines are the values of --engine, and "auto", which is the fastest one of
+// the platform.
 var engines = map[string]func() (loop.Engine, error){
 	"gnet": gnet.New,
+}
+
+// autoEngine is what "auto" stands for.
+var autoEngine = "gnet"
+
+// engineName resolves "auto".
+func engineName(name string) string {
+	if name == "auto" {
+		return autoEngine
+	}
+	return name
 }

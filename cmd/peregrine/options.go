@@ -87,7 +87,7 @@ var options = []option{
 
 	{names: []string{"loops"}, arg: "<number>", number: true, section: sectionLoops, help: "Event loops (default: one per CPU)"},
 	{names: []string{"pin-cpus"}, arg: "<list>", section: sectionLoops, help: "CPUs for the loops, one each, e.g. 0,2-5 (default: not pinned)"},
-	{names: []string{"engine"}, arg: "<name>", section: sectionLoops, help: "What drives the loops (default: gnet)"},
+	{names: []string{"engine"}, arg: "<name>", section: sectionLoops, help: "What drives the loops: gnet, epoll on Linux (default: auto)"},
 
 	{names: []string{"l", "log"}, arg: "<file>", section: sectionLogging, help: "File to redirect log output"},
 	{names: []string{"T", "logtime"}, section: sectionLogging, help: "Timestamp log entries (default: true)"},

@@ -133,7 +133,7 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 	o := configured(t, "")
-	if o.Host != "0.0.0.0" || o.Port != 4222 || !o.Logtime || o.Debug || o.Trace || o.Peregrine.Engine != "gnet" {
+	if o.Host != "0.0.0.0" || o.Port != 4222 || !o.Logtime || o.Debug || o.Trace || o.Peregrine.Engine != "auto" {
 		t.Errorf("defaults: %+v", o)
 	}
 	o = configured(t, "-T=false -logtime_utc --client_advertise me:1 --loops 3 --engine e --profile -1 --pin-cpus 0,2-5")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -41,6 +42,7 @@ func serve(s *settings, stderr io.Writer) int {
 	}
 	signals, stopSignals := trapSignals()
 	defer stopSignals()
+	reserveProcessor(p.server.Options().Loops)
 	p.memoryLimit = debug.SetMemoryLimit(-1)
 	p.changeMemoryLimit()
 	if err := p.server.Start(); err != nil {
@@ -56,6 +58,15 @@ func serve(s *settings, stderr io.Writer) int {
 	p.closeMonitors()
 	p.removePorts()
 	return 0
+}
+
+// reserveProcessor makes the Go scheduler run one goroutine more at a time than
+// there are loops, since a busy loop keeps its place while it waits. The
+// environment's word goes first.
+func reserveProcessor(loops int) {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) <= loops {
+		runtime.GOMAXPROCS(loops + 1)
+	}
 }
 
 // process is what surrounds a server in this program.

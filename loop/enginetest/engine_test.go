@@ -1,4 +1,4 @@
-package gnet
+package enginetest
 
 import (
 	"bytes"
@@ -76,7 +76,7 @@ func (s *script) expect(want ...event) {
 // play runs steps on an engine.
 func play(t *testing.T, steps func(s *script, e loop.Engine) []func()) {
 	t.Helper()
-	e, err := New()
+	e, err := newEngine()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,9 @@ func must(t *testing.T, err error) {
 
 // TestReadPauseResume: events come while a descriptor is read, and not while
 // it is paused or removed; nothing is lost.
-func TestReadPauseResume(t *testing.T) {
+func TestReadPauseResume(t *testing.T) { each(t, testReadPauseResume) }
+
+func testReadPauseResume(t *testing.T) {
 	near, far := pair(t)
 	play(t, func(s *script, e loop.Engine) []func() {
 		return []func(){
@@ -180,7 +182,9 @@ func empty(t *testing.T, fd, n int) {
 
 // TestWritable: it follows a write that was cut, also while reading is paused,
 // and ends with a write that was not.
-func TestWritable(t *testing.T) {
+func TestWritable(t *testing.T) { each(t, testWritable) }
+
+func testWritable(t *testing.T) {
 	near, far := pair(t)
 	defer func() { _ = unix.Close(far) }()
 	for _, paused := range []bool{false, true} {
@@ -224,7 +228,9 @@ func TestWritable(t *testing.T) {
 
 // TestBrokenWhilePaused: the end of a paused connection does not make the
 // poller spin, and is reported when reading goes on.
-func TestBrokenWhilePaused(t *testing.T) {
+func TestBrokenWhilePaused(t *testing.T) { each(t, testBrokenWhilePaused) }
+
+func testBrokenWhilePaused(t *testing.T) {
 	near, far := pair(t)
 	play(t, func(s *script, e loop.Engine) []func() {
 		return []func(){
@@ -251,7 +257,9 @@ func TestBrokenWhilePaused(t *testing.T) {
 }
 
 // TestUnknownDescriptor: a descriptor that was never added can be written to.
-func TestUnknownDescriptor(t *testing.T) {
+func TestUnknownDescriptor(t *testing.T) { each(t, testUnknownDescriptor) }
+
+func testUnknownDescriptor(t *testing.T) {
 	near, far := pair(t)
 	defer func() { _ = unix.Close(far) }()
 	play(t, func(_ *script, e loop.Engine) []func() {
@@ -265,8 +273,10 @@ func TestUnknownDescriptor(t *testing.T) {
 }
 
 // TestWakeFromManyGoroutines: every bell is heard.
-func TestWakeFromManyGoroutines(t *testing.T) {
-	e, err := New()
+func TestWakeFromManyGoroutines(t *testing.T) { each(t, testWakeFromManyGoroutines) }
+
+func testWakeFromManyGoroutines(t *testing.T) {
+	e, err := newEngine()
 	if err != nil {
 		t.Fatal(err)
 	}

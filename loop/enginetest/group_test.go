@@ -1,4 +1,4 @@
-package gnet
+package enginetest
 
 import (
 	"bufio"
@@ -84,7 +84,7 @@ func newHub(t *testing.T, loops int, sub *loop.Limits, cpus ...int) *hub {
 	h.news = sync.NewCond(&h.mu)
 	h.list.Store(&[]*loop.Conn{})
 	var err error
-	if h.g, err = loop.NewGroup(loop.Config{Loops: loops, PinCPUs: cpus, NewEngine: New}); err != nil {
+	if h.g, err = loop.NewGroup(loop.Config{Loops: loops, PinCPUs: cpus, NewEngine: newEngine}); err != nil {
 		t.Fatal(err)
 	}
 	if h.ln, err = loop.Listen("127.0.0.1:0"); err != nil {
@@ -317,7 +317,9 @@ func payloadSize(seq int) int {
 
 // TestOrderAcrossLoops: publishers and subscribers on all loops; every
 // subscriber gets everything, in the order of each publisher.
-func TestOrderAcrossLoops(t *testing.T) {
+func TestOrderAcrossLoops(t *testing.T) { each(t, testOrderAcrossLoops) }
+
+func testOrderAcrossLoops(t *testing.T) {
 	const publishers, subscribers, each = 5, 4, 1000
 	h := newHub(t, 3, &loop.Limits{StallSoft: 256 << 10, StallHard: 4 << 20})
 	var wg sync.WaitGroup
@@ -343,7 +345,9 @@ func TestOrderAcrossLoops(t *testing.T) {
 // TestBurstBeyondMailbox: while a loop is held up, a publisher on another that
 // sends to it stops being read at the bound of the mailbox; others go on, and
 // afterwards everything is there, in order.
-func TestBurstBeyondMailbox(t *testing.T) {
+func TestBurstBeyondMailbox(t *testing.T) { each(t, testBurstBeyondMailbox) }
+
+func testBurstBeyondMailbox(t *testing.T) {
 	const each, bound = 3000, 512
 	h := newHub(t, 2, &loop.Limits{})
 	h.echo.Store(true)
@@ -403,7 +407,9 @@ func TestBurstBeyondMailbox(t *testing.T) {
 // TestSlowReader: one subscriber does not read. Memory stays within its limit,
 // it is closed as a slow consumer when it exceeds it, and everybody else gets
 // everything.
-func TestSlowReader(t *testing.T) {
+func TestSlowReader(t *testing.T) { each(t, testSlowReader) }
+
+func testSlowReader(t *testing.T) {
 	const each, size = 8000, 4000
 	lim := &loop.Limits{PendingMax: 8 << 20, StallSoft: 1 << 20, StallHard: 6 << 20}
 	h := newHub(t, 2, lim)
@@ -434,7 +440,9 @@ func TestSlowReader(t *testing.T) {
 
 // TestSlowReaderComesBack: a subscriber that pauses slows the publisher, and
 // misses nothing when it reads again.
-func TestSlowReaderComesBack(t *testing.T) {
+func TestSlowReaderComesBack(t *testing.T) { each(t, testSlowReaderComesBack) }
+
+func testSlowReaderComesBack(t *testing.T) {
 	const each, size = 4000, 4000
 	h := newHub(t, 2, &loop.Limits{StallSoft: 256 << 10, StallHard: 512 << 10})
 	stuck, good := h.subscriber(), h.subscriber()
@@ -458,7 +466,9 @@ func TestSlowReaderComesBack(t *testing.T) {
 }
 
 // TestWriteDeadlineReal: a subscriber that takes nothing is closed by the clock.
-func TestWriteDeadlineReal(t *testing.T) {
+func TestWriteDeadlineReal(t *testing.T) { each(t, testWriteDeadlineReal) }
+
+func testWriteDeadlineReal(t *testing.T) {
 	h := newHub(t, 2, &loop.Limits{WriteDeadline: 50 * time.Millisecond})
 	stuck, p := h.subscriber(), h.dial()
 	go func() {
@@ -477,7 +487,9 @@ func TestWriteDeadlineReal(t *testing.T) {
 
 // TestLastBytesReal: what is queued when the server closes arrives, although
 // unread input is left behind, and then the end.
-func TestLastBytesReal(t *testing.T) {
+func TestLastBytesReal(t *testing.T) { each(t, testLastBytesReal) }
+
+func testLastBytesReal(t *testing.T) {
 	h := newHub(t, 2, &loop.Limits{})
 	for kib := range 40 {
 		k := h.dial()
@@ -495,7 +507,9 @@ func TestLastBytesReal(t *testing.T) {
 
 // TestHalfClose: a client that has sent all and shut its side gets what it is
 // still owed.
-func TestHalfClose(t *testing.T) {
+func TestHalfClose(t *testing.T) { each(t, testHalfClose) }
+
+func testHalfClose(t *testing.T) {
 	h := newHub(t, 2, &loop.Limits{})
 	h.echo.Store(true)
 	k := h.dial()

@@ -1,4 +1,4 @@
-package gnet
+package enginetest
 
 import (
 	"errors"
@@ -30,7 +30,9 @@ func descriptors(t *testing.T) int {
 // TestChurn: clients come, publish, subscribe and go, politely or not, while
 // others are served. Afterwards descriptors, connections and buffers are back,
 // and those that stayed have missed nothing.
-func TestChurn(t *testing.T) {
+func TestChurn(t *testing.T) { each(t, testChurn) }
+
+func testChurn(t *testing.T) {
 	const workers, rounds, each = 4, 60, 2000
 	h := newHub(t, 3, &loop.Limits{StallSoft: 256 << 10, StallHard: 512 << 10})
 	stays := h.subscriber()
@@ -68,7 +70,9 @@ func TestChurn(t *testing.T) {
 }
 
 // TestByteByByteReal: a client that sends one byte at a time.
-func TestByteByByteReal(t *testing.T) {
+func TestByteByByteReal(t *testing.T) { each(t, testByteByByteReal) }
+
+func testByteByByteReal(t *testing.T) {
 	h := newHub(t, 2, &loop.Limits{})
 	k, p := h.subscriber(), h.dial()
 	_ = p.SetNoDelay(true)
@@ -82,8 +86,10 @@ func TestByteByByteReal(t *testing.T) {
 
 // TestFirstIsRefused: a connection that is closed while it opens, on a loop
 // that has never had one, gets its last bytes.
-func TestFirstIsRefused(t *testing.T) {
-	g, err := loop.NewGroup(loop.Config{Loops: 2, NewEngine: New})
+func TestFirstIsRefused(t *testing.T) { each(t, testFirstIsRefused) }
+
+func testFirstIsRefused(t *testing.T) {
+	g, err := loop.NewGroup(loop.Config{Loops: 2, NewEngine: newEngine})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +118,9 @@ func (r refused) Closed(_ *loop.Conn, err error)                         { r <- 
 
 // TestStopUnderLoad: Stop returns while clients publish and subscribers are
 // behind, however many call it, and everything is given back.
-func TestStopUnderLoad(t *testing.T) {
+func TestStopUnderLoad(t *testing.T) { each(t, testStopUnderLoad) }
+
+func testStopUnderLoad(t *testing.T) {
 	for range 10 {
 		h := newHub(t, 3, &loop.Limits{})
 		var clients []*client
@@ -155,7 +163,9 @@ func TestStopUnderLoad(t *testing.T) {
 
 // TestPinning: a pinned loop runs on its CPU alone; a CPU that is not there is
 // refused.
-func TestPinning(t *testing.T) {
+func TestPinning(t *testing.T) { each(t, testPinning) }
+
+func testPinning(t *testing.T) {
 	for _, cpu := range []int{-1, 1023, 5000} {
 		if err := loop.CheckCPU(cpu); err == nil {
 			t.Errorf("CPU %d is accepted", cpu)
@@ -165,7 +175,7 @@ func TestPinning(t *testing.T) {
 	if err := unix.SchedGetaffinity(0, &usable); err != nil {
 		t.Skipf("this system does not tell the CPU affinity: %v", err)
 	}
-	if g, err := loop.NewGroup(loop.Config{Loops: 2, PinCPUs: []int{0}, NewEngine: New}); err == nil {
+	if g, err := loop.NewGroup(loop.Config{Loops: 2, PinCPUs: []int{0}, NewEngine: newEngine}); err == nil {
 		g.Stop()
 		t.Error("one CPU for two loops is accepted")
 	}
@@ -180,7 +190,7 @@ func TestPinning(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	g, err := loop.NewGroup(loop.Config{Loops: len(cpus), PinCPUs: cpus, NewEngine: New})
+	g, err := loop.NewGroup(loop.Config{Loops: len(cpus), PinCPUs: cpus, NewEngine: newEngine})
 	if err != nil {
 		t.Skipf("CPU affinity cannot be set here: %v", err)
 	}
@@ -210,7 +220,9 @@ func TestPinning(t *testing.T) {
 
 // TestListenerWithoutDescriptors: connections that find no descriptor are
 // accepted when there are some again.
-func TestListenerWithoutDescriptors(t *testing.T) {
+func TestListenerWithoutDescriptors(t *testing.T) { each(t, testListenerWithoutDescriptors) }
+
+func testListenerWithoutDescriptors(t *testing.T) {
 	ln, err := loop.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +284,9 @@ func TestListenerWithoutDescriptors(t *testing.T) {
 
 // TestListenerClose: it may be called at any time, by several, and ends the
 // listening.
-func TestListenerClose(t *testing.T) {
+func TestListenerClose(t *testing.T) { each(t, testListenerClose) }
+
+func testListenerClose(t *testing.T) {
 	ln, err := loop.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

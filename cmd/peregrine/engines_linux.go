@@ -1,0 +1,8 @@
+package main
+
+import "peregrine/loop/epoll"
+
+func init() {
+	engines["epoll"] = epoll.New
+	autoEngine = "epoll"
+}

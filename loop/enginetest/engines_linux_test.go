@@ -1,0 +1,5 @@
+package enginetest
+
+import "peregrine/loop/epoll"
+
+func init() { engines["epoll"] = epoll.New }
