@@ -85,6 +85,10 @@ const (
 // loopsMax bounds Options.Loops.
 const loopsMax = 256
 
+// loopsDefault is taken when the program starts, and so the same at a reload:
+// what surrounds a server may have given the scheduler more processors since.
+var loopsDefault = min(runtime.GOMAXPROCS(0), loopsMax)
+
 // DefaultOptions returns what an empty configuration means.
 func DefaultOptions() Options {
 	return Options{
@@ -172,7 +176,7 @@ func (o *Options) completeLoops() error {
 		}
 	}
 	if o.Loops == 0 {
-		o.Loops = min(runtime.GOMAXPROCS(0), loopsMax)
+		o.Loops = loopsDefault
 	}
 	return nil
 }
