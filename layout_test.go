@@ -21,6 +21,15 @@ const module = "peregrine"
 // standard library, each with its reason. A new arrow is one line here. An arrow
 // that nothing uses any more must go.
 var edges = map[string]string{
+	"account/claimstore → account/operator": "reads when a token was issued and expires",
+	"account/claimstore → " + nkeys:         "names of files are public keys",
+
+	"account/operator → account":           "what claims say is put in accounts' terms",
+	"account/operator → sublist":           "what templates become must be subjects",
+	"account/operator → sublist/transform": "mappings of claims",
+	"account/operator → " + jwt:            "claims of operators' accounts and users",
+	"account/operator → " + nkeys:          "asks and answers of callouts are signed and sealed",
+
 	"account → sublist":           "an account's interest is a subject list",
 	"account → sublist/transform": "imports and mappings change subjects",
 	"account → " + nkeys:          "clients sign nonces with their keys",
@@ -77,6 +86,7 @@ var edges = map[string]string{
 
 // testEdges are further imports that the tests of a package may have.
 var testEdges = map[string]string{
+	"account/claimstore → " + jwt:  "tokens to keep",
 	"config → config/corpus":       "the files that both servers are asked about",
 	"server → " + xcrypto:          "hashes of passwords to log in with",
 	"server → loop/gnet":           "a server needs an engine to be tested",
@@ -90,6 +100,7 @@ var testEdges = map[string]string{
 const (
 	compress     = "github.com/klauspost/compress"
 	gnet         = "github.com/panjf2000/gnet/v2"
+	jwt          = "github.com/nats-io/jwt/v2"
 	hdrhistogram = "github.com/HdrHistogram/hdrhistogram-go"
 	nkeys        = "github.com/nats-io/nkeys"
 	unix         = "golang.org/x/sys"

@@ -22,7 +22,7 @@ type Decision struct {
 func (d *Directory) Decide(c *Client) Decision {
 	if !d.Required() {
 		id := NewIdentity("")
-		id.User, id.Label = c.shown()
+		id.User, id.Label = c.Shown()
 		return Decision{Identity: id}
 	}
 	k := &d.contents
@@ -116,7 +116,7 @@ func (d *Directory) decideSingle(cred *Credentials) Decision {
 		return Decision{Err: &Denial{Kind: ProxyRequired}}
 	}
 	id := NewIdentity("")
-	id.User, id.Label = cred.shown()
+	id.User, id.Label = cred.Shown()
 	switch {
 	case k.Token != "":
 		return d.compare(id, k.Token, cred.Token)
@@ -169,8 +169,8 @@ func (d *Directory) identity(u *User) *Identity {
 // redacted stands for a secret.
 const redacted = "[REDACTED]"
 
-// shown is how monitors and logs name somebody who says to be cred.
-func (cred *Credentials) shown() (user, label string) {
+// Shown is how monitors and logs name somebody who says to be cred.
+func (cred *Credentials) Shown() (user, label string) {
 	switch {
 	case cred.Nkey != "":
 		return cred.Nkey, "nkey:" + cred.Nkey

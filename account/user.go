@@ -135,6 +135,9 @@ type Identity struct {
 	NameTag  string
 	Tags     []string
 	IssuedBy string // key that signed JWT
+	Key      string // public user key that a JWT was for; JWT itself may be unset
+	IssuedAt int64  // of that JWT, Unix seconds
+	Bearer   bool   // JWT was enough
 	ProxyKey string // of the trusted proxy that the client came through
 
 	// DefaultPermissions says that Permissions are those of the account: they
