@@ -26,6 +26,8 @@ type Permissions struct {
 	Publish   *SubjectPermission
 	Subscribe *SubjectPermission
 	Responses *ResponsePermission
+
+	compiled compiled
 }
 
 // SubjectPermission is a choice of subjects, in Subscribe perhaps with a queue

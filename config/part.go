@@ -9,7 +9,6 @@ const (
 	PartAuth        Part = "authentication"
 	PartCallout     Part = "auth callouts"
 	PartImports     Part = "exports and imports"
-	PartPermissions Part = "permissions"
 	PartTracing     Part = "message tracing"
 	PartCluster     Part = "clustering"
 	PartGateway     Part = "gateways"

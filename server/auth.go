@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -232,6 +234,7 @@ func (c *session) become(id *account.Identity) error {
 	}
 	c.auth.who = id
 	c.applyLimits()
+	c.setPermissions(id.Permissions)
 	if !id.Expires.IsZero() {
 		c.w.lp.AfterFunc(&c.auth.timer, max(time.Until(id.Expires), 0), c.authExpired)
 	}
@@ -271,6 +274,24 @@ func (c *session) denied(err error) {
 	default:
 		c.close(AuthenticationFailure)
 	}
+}
+
+// whoText is what the log calls the session's user.
+func (c *session) whoText() string {
+	id := c.auth.who
+	if id == nil || id.Label == "" {
+		return `User "N/A"`
+	}
+	kind, _, _ := strings.Cut(id.Label, ":")
+	switch kind {
+	case "nkey":
+		return fmt.Sprintf("Nkey %q", id.User)
+	case "jwt":
+		return fmt.Sprintf("JWT User %q", id.User)
+	case "token":
+		return fmt.Sprintf("Token %q", id.User)
+	}
+	return fmt.Sprintf("User %q", id.User)
 }
 
 // applyLimits works out what server, account and user allow together.

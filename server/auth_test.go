@@ -32,7 +32,7 @@ func dialed(t *testing.T, s *Server) (*client, string) {
 }
 
 func login(user, pass string) string {
-	return fmt.Sprintf(`CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":%q,"pass":%q}`+"\r\n", user, pass)
+	return fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"user":%q,"pass":%q}`+"\r\n", user, pass)
 }
 
 // refused expects -ERR text and then the end.

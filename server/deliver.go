@@ -47,6 +47,10 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 	if to == m.from && !m.from.connect.Echo {
 		return false
 	}
+	g := sub.guard.Load()
+	if g != nil && !w.passes(g, m, sub) {
+		return false
+	}
 	last, ok := sub.admit()
 	if !ok {
 		return false
@@ -64,6 +68,9 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 		w.queueTail(q, m, sub)
 	} else {
 		n = w.queueWhole(q, m, sub.sid, headers)
+	}
+	if g != nil && g.answers != nil && len(m.Reply) > 0 {
+		w.noteReply(g, m.Reply)
 	}
 	q.Msgs++
 	q.Payload += int64(n)

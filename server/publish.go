@@ -19,7 +19,7 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	if c.connect.Pedantic && !sublist.IsValidLiteral(f.Subject) {
 		c.sendErr(errInvalidPublish)
 	}
-	if reservedSubject(f.Subject) {
+	if reservedSubject(f.Subject) && !c.mayUseReserved(f.Subject) || c.perms.rules != nil && !c.mayPublish(f.Subject) {
 		c.sendErr(quoted("Permissions Violation for Publish to ", f.Subject))
 		c.errorf("Publish Violation - Subject %q", f.Subject)
 		return
@@ -69,6 +69,12 @@ func reservedSubject(subject []byte) bool {
 		return bytes.HasPrefix(subject, raftSubject) || longer(subject, oldGatewayReply)
 	}
 	return false
+}
+
+// mayUseReserved tells whether a client may publish to a reserved subject after
+// all: those of raft groups belong to the system account.
+func (c *session) mayUseReserved(subject []byte) bool {
+	return bytes.HasPrefix(subject, raftSubject) && c.w.srv.system(c.acc)
 }
 
 // reservedReply tells whether clients may not ask for replies to reply.

@@ -32,6 +32,7 @@ type session struct {
 	// Owned by the loop.
 	acc     *liveAccount
 	auth    authState
+	perms   permissions
 	parser  codec.Parser
 	subs    map[string]*subscription
 	connect connectOptions

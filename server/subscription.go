@@ -31,6 +31,7 @@ type subscription struct {
 	delivered atomic.Int64
 	max       atomic.Int64 // 0: no auto-unsubscribe
 	closed    atomic.Bool
+	guard     atomic.Pointer[guard] // nil: every message may be delivered
 }
 
 // admit counts one delivery. last says that it is the one that ends the
@@ -52,14 +53,13 @@ func (c *session) subscribe(f *codec.Frame) {
 	if c.w.trace {
 		c.traceIn("SUB", f.Arg)
 	}
+	if string(f.Queue) == systemQueue || !c.maySubscribe(f.Subject, f.Queue) {
+		c.refuseSub(f)
+		return
+	}
 	if max := srv.options().MaxSubTokens; max > 0 && tokens(f.Subject) > max {
 		c.sendErr(quoted(`Permissions Violation for Subscription to `, f.Subject) + ", too many tokens")
 		c.errorf("Subscription Violation Too Many Tokens - Subject %q, SID %s", f.Subject, f.SID)
-		return
-	}
-	if string(f.Queue) == systemQueue {
-		c.sendErr(quoted(`Permissions Violation for Subscription to `, f.Subject) + quoted(" using queue ", f.Queue))
-		c.errorf("Subscription Violation - Subject %q, Queue: %q, SID %s", f.Subject, f.Queue, f.SID)
 		return
 	}
 	if max := c.auth.maxSubs; max >= 0 && int64(len(c.subs)) >= max {
@@ -72,6 +72,18 @@ func (c *session) subscribe(f *codec.Frame) {
 		return
 	}
 	c.ok()
+}
+
+// refuseSub tells that a subscription is not allowed.
+func (c *session) refuseSub(f *codec.Frame) {
+	text := quoted("Permissions Violation for Subscription to ", f.Subject)
+	if len(f.Queue) > 0 {
+		c.sendErr(text + quoted(" using queue ", f.Queue))
+		c.errorf("Subscription Violation - Subject %q, Queue: %q, SID %s", f.Subject, f.Queue, f.SID)
+		return
+	}
+	c.sendErr(text)
+	c.errorf("Subscription Violation - Subject %q, SID %s", f.Subject, f.SID)
 }
 
 // systemQueue is the queue group that clients may not join.
@@ -109,6 +121,9 @@ func newSubscription(c *session, f *codec.Frame) *subscription {
 // that cannot be subscribed to, and nothing has changed then.
 func (c *session) addSub(f *codec.Frame) bool {
 	sub := newSubscription(c, f)
+	if c.perms.rules != nil {
+		sub.guard.Store(c.perms.guardOf(sub.subject, sub.queue))
+	}
 	if err := c.acc.Interest.Insert(sub.subject, sub.queue, c.w.index, 1, sub); err != nil {
 		return false
 	}

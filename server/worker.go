@@ -23,6 +23,7 @@ type worker struct {
 	cache    *sublist.Cache[subscription]
 	scratch  sublist.Result[subscription]
 	frame    codec.Frame
+	verdicts verdicts
 	msg      message // what publish delivers; here because receivers get a pointer
 	tally    tally
 	rng      *rand.PCG

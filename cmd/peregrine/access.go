@@ -86,9 +86,6 @@ func missingAccess(o *config.Options) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s (%s) needs %s, which this version does not have yet", name, pos, part))
 	}
 	for _, u := range o.AllUsers() {
-		if u.Permissions != nil {
-			needs(u.Pos.String(), "user "+u.ID(), config.PartPermissions)
-		}
 		if u.ProxyRequired {
 			needs(u.Pos.String(), "user "+u.ID(), config.PartProxies)
 		}
