@@ -73,10 +73,10 @@ func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+progr
 // parts are the parts of a server that options can wait for and that exist. Of
 // those that missing looks at more closely, some options still wait.
 var parts = map[config.Part]bool{
-	config.PartMonitoring:  true,
-	config.PartTraceCut:    true,
-	config.PartAuth:        true,
-	config.PartAccounts:    true,
+	config.PartMonitoring: true,
+	config.PartTraceCut:   true,
+	config.PartAuth:       true,
+	config.PartAccounts:   true,
 }
 
 func hasPart(p config.Part) bool { return parts[p] }
