@@ -45,6 +45,8 @@ var edges = map[string]string{
 	"cmd/peregrine → monitor":          "starts it and shows it the server",
 	"cmd/peregrine → server":           "runs it",
 
+	"cmd/peregrine → sublist/transform": "destinations of mappings",
+
 	"config → config/grammar": "options are read from the parsed tree",
 
 	"internal/bench → " + hdrhistogram: "latency distributions",
@@ -57,11 +59,12 @@ var edges = map[string]string{
 	"loop/gnet → " + gnet:  "its poller is the engine",
 	"loop/gnet → loop":     "implements loop.Engine",
 
-	"server → account":  "sessions belong to accounts",
-	"server → codec":    "sessions speak the client protocol",
-	"server → loop":     "sessions live on loops",
-	"server → sublist":  "deliveries read match results",
-	"server → " + nkeys: "server ids and curve keys",
+	"server → account":           "sessions belong to accounts",
+	"server → codec":             "sessions speak the client protocol",
+	"server → loop":              "sessions live on loops",
+	"server → sublist":           "deliveries read match results",
+	"server → sublist/transform": "subjects of publishers are mapped",
+	"server → " + nkeys:          "server ids and curve keys",
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
 

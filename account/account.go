@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"peregrine/sublist"
+	"peregrine/sublist/transform"
 )
 
 // Names of the accounts that always exist.
@@ -20,6 +21,10 @@ type Account[T any] struct {
 	// Definition is what is said of the account at the moment; never nil. It is
 	// replaced as a whole when that changes, while the interest stays.
 	Definition atomic.Pointer[Definition]
+	// Mappings change subjects before they are matched; nil for none.
+	Mappings atomic.Pointer[transform.Mappings]
+	// Local is the server's. It is set before the account is shared.
+	Local any
 
 	connections atomic.Int64 // clients and leaf nodes
 	leafNodes   atomic.Int64

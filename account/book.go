@@ -18,12 +18,13 @@ type Activate func(exporter string, ex *Export, importer string, im *Import) boo
 type Book struct {
 	activate Activate
 	accounts map[string]*page
-	order    []string // of declaration
+	order    []string // of definition
+	touched  []string
 }
 
 // page is one account in a book.
 type page struct {
-	declared *Declaration
+	defined  *Definition
 	links    *Links
 	problems []*Problem
 	streams  []*Export        // by subject, the last of each
@@ -40,16 +41,16 @@ func NewBook(activate Activate) *Book {
 	return &Book{activate: activate, accounts: make(map[string]*page)}
 }
 
-// Set adds accounts or replaces their declarations. All exports come before the
+// Set adds accounts or replaces their definitions. All exports come before the
 // imports, which are connected in the order given, streams first: of two that
 // close a cycle the later one is refused. Accounts that import from those given
 // are connected again.
 //
 // It returns what does not take effect, of all accounts touched. Links of the
 // other accounts keep their address.
-func (b *Book) Set(declarations ...*Declaration) []*Problem {
-	names := make([]string, 0, len(declarations))
-	for _, d := range declarations {
+func (b *Book) Set(definitions ...*Definition) []*Problem {
+	names := make([]string, 0, len(definitions))
+	for _, d := range definitions {
 		p := b.accounts[d.Name]
 		if p == nil {
 			b.order = append(b.order, d.Name)
@@ -78,11 +79,13 @@ func (b *Book) Links(name string) *Links {
 	return nil
 }
 
-// Each calls f for the links of every account, in order of declaration.
-func (b *Book) Each(f func(*Links)) {
-	for _, name := range b.order {
-		f(b.accounts[name].links)
-	}
+// Touched returns the accounts whose links are new since the last call, each
+// once.
+func (b *Book) Touched() []string {
+	names := b.touched
+	b.touched = nil
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // connect connects the accounts of the given names, and those that import from
@@ -105,20 +108,21 @@ func (b *Book) connect(names []string) (problems []*Problem) {
 	}
 	// A page's links grow while others look at them for cycles.
 	for _, p := range pages {
-		p.links = &Links{Account: p.declared.Name}
+		p.links = &Links{Account: p.defined.Name}
+		b.touched = append(b.touched, p.defined.Name)
 		for _, x := range p.services {
 			p.links.Exports = append(p.links.Exports, x.compiled)
 		}
 	}
 	for _, service := range []bool{false, true} {
 		for _, p := range pages {
-			for i := range p.declared.Imports {
-				im := &p.declared.Imports[i]
+			for i := range p.defined.Imports {
+				im := &p.defined.Imports[i]
 				if im.Service != service {
 					continue
 				}
 				if err := b.add(p, im); err != nil {
-					problems = append(problems, &Problem{Account: p.declared.Name, Import: im, Err: err})
+					problems = append(problems, &Problem{Account: p.defined.Name, Import: im, Err: err})
 				}
 			}
 		}
@@ -131,18 +135,18 @@ func (b *Book) connect(names []string) (problems []*Problem) {
 }
 
 func (p *page) importsFrom(names map[string]bool) bool {
-	for i := range p.declared.Imports {
-		if names[p.declared.Imports[i].Account] {
+	for i := range p.defined.Imports {
+		if names[p.defined.Imports[i].Account] {
 			return true
 		}
 	}
 	return false
 }
 
-// export starts the page of a declaration. A service that stays as it was in old
+// export starts the page of a definition. A service that stays as it was in old
 // keeps its identity.
-func export(d *Declaration, old *page) *page {
-	p := &page{declared: d}
+func export(d *Definition, old *page) *page {
+	p := &page{defined: d}
 	for i := range d.Exports {
 		x := &d.Exports[i]
 		if err := x.check(); err != nil {
@@ -261,7 +265,7 @@ func (b *Book) add(p *page, im *Import) error {
 }
 
 func (b *Book) addStream(p, other *page, im *Import) error {
-	name := p.declared.Name
+	name := p.defined.Name
 	if !sublist.IsValidSubject(im.Subject) || !b.approves(im.Account, find(other.streams, im.Subject), name, im) {
 		return ErrStreamNotAllowed
 	}
@@ -284,7 +288,7 @@ func (b *Book) addStream(p, other *page, im *Import) error {
 }
 
 func (b *Book) addService(p, other *page, im *Import) error {
-	name, local := p.declared.Name, im.Local
+	name, local := p.defined.Name, im.Local
 	if local == "" {
 		local = im.Subject
 	}
@@ -332,7 +336,7 @@ func (b *Book) streamCycle(p *page, subject string, visited map[string]bool) err
 		if visited[m.Account] {
 			return ErrCycle
 		}
-		visited[p.declared.Name] = true
+		visited[p.defined.Name] = true
 		next := subject
 		if sublist.SubsetMatch(m.Local, subject) {
 			next = m.Local
@@ -359,7 +363,7 @@ func (b *Book) serviceCycle(p *page, subject string, visited map[string]bool) er
 		if visited[m.Account] {
 			return ErrCycle
 		}
-		visited[p.declared.Name] = true
+		visited[p.defined.Name] = true
 		next := subject
 		if sublist.SubsetMatch(m.Local, subject) {
 			next = m.Local
@@ -376,10 +380,10 @@ func (b *Book) serviceCycle(p *page, subject string, visited map[string]bool) er
 // mapSubjects compiles the mappings.
 func (p *page) mapSubjects() (problems []*Problem) {
 	var all transform.Mappings
-	for i := range p.declared.Mappings {
-		m := &p.declared.Mappings[i]
+	for i := range p.defined.Mappings {
+		m := &p.defined.Mappings[i]
 		if err := all.Add(m.Source, m.Destinations...); err != nil {
-			problems = append(problems, &Problem{Account: p.declared.Name, Mapping: m, Err: err})
+			problems = append(problems, &Problem{Account: p.defined.Name, Mapping: m, Err: err})
 		}
 	}
 	if all.Len() > 0 {

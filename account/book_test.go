@@ -42,7 +42,7 @@ func TestApproval(t *testing.T) {
 		b := NewBook(func(exporter string, _ *Export, importer string, im *Import) bool {
 			return im.Token == exporter+" lets "+importer
 		})
-		expect(t, b.Set(&Declaration{Name: "B", Imports: []Import{im}}, &Declaration{Name: "A", Exports: []Export{x}}), want...)
+		expect(t, b.Set(&Definition{Name: "B", Imports: []Import{im}}, &Definition{Name: "A", Exports: []Export{x}}), want...)
 	}
 	try(stream("a.*"), take("A", "a.*"))
 	try(stream("a.*"), take("A", "a.b"))
@@ -71,17 +71,17 @@ func TestApproval(t *testing.T) {
 
 func TestImportsTwice(t *testing.T) {
 	b := NewBook(nil)
-	a := &Declaration{Name: "A", Exports: []Export{stream("a"), service("s"), service("q")}}
-	expect(t, b.Set(a, &Declaration{Name: "B", Imports: []Import{take("A", "a"), {Account: "A", Subject: "a", Prefix: "p"}}}), ErrStreamTwice)
-	problems := b.Set(&Declaration{Name: "B", Imports: []Import{ask("A", "s", "x"), ask("A", "q", "x")}})
+	a := &Definition{Name: "A", Exports: []Export{stream("a"), service("s"), service("q")}}
+	expect(t, b.Set(a, &Definition{Name: "B", Imports: []Import{take("A", "a"), {Account: "A", Subject: "a", Prefix: "p"}}}), ErrStreamTwice)
+	problems := b.Set(&Definition{Name: "B", Imports: []Import{ask("A", "s", "x"), ask("A", "q", "x")}})
 	if len(problems) != 1 || !strings.Contains(problems[0].Error(), `duplicate service import subject "x", previously used in import for account "A", subject "s"`) {
 		t.Error(Fold(problems))
 	}
 }
 
 func TestCycles(t *testing.T) {
-	d := func(name string, x Export, im Import) *Declaration {
-		return &Declaration{Name: name, Exports: []Export{x}, Imports: []Import{im}}
+	d := func(name string, x Export, im Import) *Definition {
+		return &Definition{Name: name, Exports: []Export{x}, Imports: []Import{im}}
 	}
 	expect(t, NewBook(nil).Set(
 		d("A", stream("s"), take("C", "s")), d("B", stream("s"), take("A", "s")), d("C", stream("s"), take("B", "s"))), ErrCycle)
@@ -93,7 +93,7 @@ func TestCycles(t *testing.T) {
 		d("A", service("a.*"), ask("B", "b.*", "x.*")), d("B", service("b.*"), ask("A", "a.*", "y.*"))))
 }
 
-// Where accounts are changed one by one, the result is that of declaring all of
+// Where accounts are changed one by one, the result is that of defining all of
 // them at once, unless cycles make the order count.
 func TestStepsLeadToTheSame(t *testing.T) {
 	rng := newRand(t)
@@ -101,7 +101,7 @@ func TestStepsLeadToTheSame(t *testing.T) {
 	refused, connected := 0, 0
 	for range 300 {
 		steps := NewBook(nil)
-		now := make(map[string]*Declaration)
+		now := make(map[string]*Definition)
 		for range 12 {
 			name := names[rng.IntN(len(names))]
 			if rng.IntN(5) == 0 {
@@ -109,11 +109,11 @@ func TestStepsLeadToTheSame(t *testing.T) {
 				delete(now, name)
 				continue
 			}
-			now[name] = randomDeclaration(rng, name, names)
+			now[name] = randomDefinition(rng, name, names)
 			steps.Set(now[name])
 		}
 		atOnce := NewBook(nil)
-		var all []*Declaration
+		var all []*Definition
 		for _, name := range names {
 			if now[name] != nil {
 				all = append(all, now[name])
@@ -137,9 +137,9 @@ func TestStepsLeadToTheSame(t *testing.T) {
 	}
 }
 
-// randomDeclaration imports downwards in names, so that no cycle closes.
-func randomDeclaration(rng *rand.Rand, name string, names []string) *Declaration {
-	d := &Declaration{Name: name}
+// randomDefinition imports downwards in names, so that no cycle closes.
+func randomDefinition(rng *rand.Rand, name string, names []string) *Definition {
+	d := &Definition{Name: name}
 	for range rng.IntN(4) {
 		x := Export{Service: rng.IntN(2) == 0, Subject: randomPattern(rng, 2)}
 		if rng.IntN(3) == 0 {
@@ -185,14 +185,15 @@ func TestConnectedImportsAreCovered(t *testing.T) {
 	names := []string{"A", "B", "C"}
 	for range 500 {
 		b := NewBook(nil)
-		all := make(map[string]*Declaration)
-		var list []*Declaration
+		all := make(map[string]*Definition)
+		var list []*Definition
 		for _, name := range names {
-			all[name] = randomDeclaration(rng, name, names)
+			all[name] = randomDefinition(rng, name, names)
 			list = append(list, all[name])
 		}
 		b.Set(list...)
-		b.Each(func(l *Links) {
+		for _, name := range b.Touched() {
+			l := b.Links(name)
 			covered := func(account, subject string, service bool) {
 				for _, x := range all[account].Exports {
 					if x.Service == service && sublist.SubsetMatch(subject, x.Subject) && (len(x.Accounts) == 0 || slices.Contains(x.Accounts, l.Account)) {
@@ -207,7 +208,7 @@ func TestConnectedImportsAreCovered(t *testing.T) {
 			for _, m := range l.Services {
 				covered(m.Account, m.Subject, true)
 			}
-		})
+		}
 	}
 }
 
@@ -218,15 +219,15 @@ func TestExportsKeepTheirIdentity(t *testing.T) {
 	x := func(n int) Export {
 		return Export{Service: true, Subject: "s", Latency: latency(), Response: Response(n)}
 	}
-	b.Set(&Declaration{Name: "A", Exports: []Export{x(0)}}, &Declaration{Name: "B", Imports: []Import{ask("A", "s", "")}})
+	b.Set(&Definition{Name: "A", Exports: []Export{x(0)}}, &Definition{Name: "B", Imports: []Import{ask("A", "s", "")}})
 	first := b.Links("B").Services[0].Export
-	b.Set(&Declaration{Name: "A", Exports: []Export{x(0), service("more")}})
+	b.Set(&Definition{Name: "A", Exports: []Export{x(0), service("more")}})
 	if again := b.Links("B").Services[0].Export; again != first {
 		t.Error("an unchanged service was replaced")
 	}
 	y := x(0)
 	y.AllowTrace = true
-	b.Set(&Declaration{Name: "A", Exports: []Export{y}})
+	b.Set(&Definition{Name: "A", Exports: []Export{y}})
 	if again := b.Links("B").Services[0].Export; again == first {
 		t.Error("a changed service was not replaced")
 	}

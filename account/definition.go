@@ -10,6 +10,11 @@ type Definition struct {
 	DefaultPermissions *Permissions
 	JetStream          *JetStreamLimits // nil: no JetStream
 	Trace              MsgTrace
+
+	// What the account offers to others, takes from them and maps.
+	Exports  []Export
+	Imports  []Import
+	Mappings []Mapping
 }
 
 // Limits bound an account; NoLimit does not.

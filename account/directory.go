@@ -3,6 +3,7 @@ package account
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -157,6 +158,18 @@ func (u *User) AccountName() string {
 
 // Accounts returns the accounts by name. The caller must not change the map.
 func (d *Directory) Accounts() map[string]*Definition { return d.accounts }
+
+// Definitions returns the accounts in the order in which they were given, then
+// those that nobody gave.
+func (d *Directory) Definitions() []*Definition {
+	all := slices.Clone(d.contents.Accounts)
+	for _, name := range []string{Global, d.contents.System} {
+		if a := d.accounts[name]; a != nil && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
 
 // System returns the name of the system account, empty if there is none.
 func (d *Directory) System() string { return d.contents.System }

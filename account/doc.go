@@ -14,11 +14,10 @@
 //	Client (what it said) ─▶ Directory.Decide ─▶ Identity | Denial
 //	                                └─▶ Proof: a hash or a signature, off the loop
 //
-// A declaration is what an account exports, imports and maps, as its owner wrote
-// it. A Book connects declarations: each import finds the export that covers it
-// and allows it, or is a problem; what comes out are an account's links. A
-// stream comes from an exporter to its importers, a request goes from an
-// importer to the service of an exporter.
+// A Book connects what definitions export, import and map: each import finds the
+// export that covers it and allows it, or is a problem; what comes out are an
+// account's links. A stream comes from an exporter to its importers, a request
+// goes from an importer to the service of an exporter.
 //
 // # Ownership
 //

@@ -79,6 +79,19 @@ func (m *StreamImport) AppendLocal(dst, subject []byte) []byte {
 	return append(dst, m.Local...)
 }
 
+// Same tells whether m and o do the same.
+func (m *StreamImport) Same(o *StreamImport) bool {
+	return m.Account == o.Account && m.Subject == o.Subject && m.Local == o.Local && m.AllowTrace == o.AllowTrace &&
+		m.same == o.same && destination(m.transform) == destination(o.transform)
+}
+
+func destination(t *transform.Transform) string {
+	if t == nil {
+		return ""
+	}
+	return t.Destination()
+}
+
 // Source returns what to subscribe to in the other account so that a
 // subscription to subject here gets its part of the import; ok is false if it
 // gets nothing of it. For every literal subject s of the other account:

@@ -20,10 +20,10 @@ var (
 	ErrCycleDepth        = errors.New("search cycle depth exhausted")
 )
 
-// Problem is a part of a declaration that does not take effect.
+// Problem is a part of a definition that does not take effect.
 type Problem struct {
 	Account string
-	// One of the next three is set; all point into the declaration.
+	// One of the next three is set; all point into the definition.
 	Export  *Export
 	Import  *Import
 	Mapping *Mapping

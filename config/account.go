@@ -165,7 +165,7 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 	permissions("default_permissions", nil, func(a *Account) **Permissions { return &a.DefaultPermissions },
 		"Permissions of users that have none of their own."),
 	inside(custom("mappings", "map of subjects", func(r *reader, k key, a *Account) { a.Mappings = r.mappings(k.Value) }, nil,
-		Spec{Aliases: []string{"maps"}, Unset: "none", Range: mappingRange, Reload: Live, Waiting: PartMapping, Doc: "Subjects that are published as others."}), &destinationBlock),
+		Spec{Aliases: []string{"maps"}, Unset: "none", Range: mappingRange, Reload: Live, Use: "Mappings", Doc: "Subjects that are published as others."}), &destinationBlock),
 	inside(custom("limits", kindBlock, func(r *reader, k key, a *Account) {
 		if k.Kind != grammar.Map {
 			r.errorf(k.Value, "Expected account limits to be a map/struct, got %v", k.Value)
@@ -178,10 +178,10 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 	inside(custom("jetstream", "boolean, `enabled`, `disabled` or block", readAccountJetStream, nil,
 		Spec{Unset: "off", Range: "true, false or see the keys below", Reload: Live, Waiting: PartJetStream, Doc: "JetStream for the account."}), &accountJetStreamBlock),
 	listed(custom("exports", kindBlocks, readExports, nil,
-		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Waiting: PartImports, Doc: "Subjects for other accounts."}),
+		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Use: "Exports", Doc: "Subjects for other accounts."}),
 		&exportBlock, func(a *Account) []*exportReading { return nil }),
 	listed(custom("imports", kindBlocks, readImports, nil,
-		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Waiting: PartImports, Doc: "Subjects of other accounts."}),
+		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Use: "Imports", Doc: "Subjects of other accounts."}),
 		&importBlock, func(a *Account) []*importReading { return nil }),
 }}
 

@@ -104,7 +104,7 @@ func before(a, b grammar.Pos) bool {
 // exported is an option of an export; a second one, by another name, is refused
 // with the message twice.
 func exported(name, kind, twice string, read func(*reader, key, *exportReading), s Spec) entry[exportReading] {
-	s.Reload, s.Waiting = Live, PartImports
+	s.Reload = Live
 	return custom(name, kind, func(r *reader, k key, x *exportReading) {
 		if twice != "" && x.at[name] != nil {
 			r.errorf(k.Value, "%s", twice)
@@ -121,13 +121,13 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 			r.errorf(k.Value, "Expected stream name to be string, got %s", k.Kind)
 		}
 		x.stream = k.Str
-	}, Spec{Unset: "a `service` is needed", Range: "a subject", Doc: "Subject that others may subscribe to."}),
+	}, Spec{Unset: "a `service` is needed", Range: "a subject", Use: "Subject", Doc: "Subject that others may subscribe to."}),
 	exported("service", kindText, "", func(r *reader, k key, x *exportReading) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, "Expected service name to be string, got %s", k.Kind)
 		}
 		x.service = k.Str
-	}, Spec{Unset: "a `stream` is needed", Range: "a subject", Doc: "Subject that others may send requests to."}),
+	}, Spec{Unset: "a `stream` is needed", Range: "a subject", Use: "Service", Doc: "Subject that others may send requests to."}),
 	exported("accounts", "list of strings", "", func(r *reader, k key, x *exportReading) {
 		list, ok := r.list(k.Value)
 		if !ok {
@@ -138,7 +138,7 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 				x.Accounts = append(x.Accounts, name)
 			}
 		}
-	}, Spec{Unset: "everybody", Range: "accounts of this file", Doc: "Who may import it."}),
+	}, Spec{Unset: "everybody", Range: "accounts of this file", Use: "Accounts", Doc: "Who may import it."}),
 	exported("account_token_position", kindInt, "", func(r *reader, k key, x *exportReading) {
 		if n, ok := r.integer(k.Value); ok {
 			// A negative one is as far out as can be.
@@ -147,7 +147,7 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 				x.TokenPosition = math.MaxInt32
 			}
 		}
-	}, Spec{Unset: "none", Range: "the number of a `*` token, from 1", Doc: "Token of the subject that must be the name of the importing account."}),
+	}, Spec{Unset: "none", Range: "the number of a `*` token, from 1", Use: "TokenPosition", Doc: "Token of the subject that must be the name of the importing account."}),
 	exported("response_type", kindText, "Duplicate response type definition", func(r *reader, k key, x *exportReading) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, "Expected response type to be string, got %s", k.Kind)
@@ -163,7 +163,7 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 		default:
 			r.errorf(k.Value, "Unknown response type: %q", k.Str)
 		}
-	}, Spec{Aliases: []string{"response"}, Default: `"singleton"`, Range: "`singleton`, `stream` or `chunked`", Doc: "How a service answers."}),
+	}, Spec{Aliases: []string{"response"}, Default: `"singleton"`, Range: "`singleton`, `stream` or `chunked`", Use: "Response", Doc: "How a service answers."}),
 	exported("response_threshold", kindDuration, "Duplicate response threshold detected", func(r *reader, k key, x *exportReading) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, "Expected response threshold to be a parseable time duration, got %s", k.Kind)
@@ -175,12 +175,12 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 			return
 		}
 		x.Threshold = d
-	}, Spec{Aliases: []string{"threshold", "response_max_time", "response_time"}, Unset: "2 minutes", Range: `a string such as "10s"`, Doc: "Time that a service has to answer."}),
+	}, Spec{Aliases: []string{"threshold", "response_max_time", "response_time"}, Unset: "2 minutes", Range: `a string such as "10s"`, Use: "Threshold", Doc: "Time that a service has to answer."}),
 	inside(exported("latency", "subject or block", "", readLatency,
-		Spec{Unset: "none", Doc: "Measurements of a service."}), &latencyBlock),
+		Spec{Unset: "none", Use: "Latency", Doc: "Measurements of a service."}), &latencyBlock),
 	exported("allow_trace", kindBool, "", func(r *reader, k key, x *exportReading) {
 		x.AllowTrace, _ = r.boolean(k.Value)
-	}, Spec{Default: "false", Range: "true or false", Doc: "Traces go on in the exporting account of a service."}),
+	}, Spec{Default: "false", Range: "true or false", Waiting: PartTracing, Doc: "Traces go on in the exporting account of a service."}),
 }}
 
 // readLatency accepts keys that it does not know.
@@ -237,14 +237,14 @@ var latencyBlock = block[Latency]{entries: []entry[Latency]{
 			return
 		}
 		l.Sampling = int(n)
-	}, nil, Spec{Default: "100", Range: `1 to 100, "1%" to "100%" or "headers"`, Reload: Live, Waiting: PartImports, Doc: "Share of the requests that are measured."}),
+	}, nil, Spec{Default: "100", Range: `1 to 100, "1%" to "100%" or "headers"`, Reload: Live, Use: "Sampling", Doc: "Share of the requests that are measured."}),
 	custom("subject", kindText, func(r *reader, k key, l *Latency) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, "Expected latency subject to be a string, got string")
 			return
 		}
 		l.Subject = k.Str
-	}, nil, Spec{Unset: "refused", Range: "a subject without wildcards", Reload: Live, Waiting: PartImports, Doc: "Subject that gets the measurements."}),
+	}, nil, Spec{Unset: "refused", Range: "a subject without wildcards", Reload: Live, Use: "Subject", Doc: "Subject that gets the measurements."}),
 }}
 
 // importReading is an import being read.
@@ -316,7 +316,7 @@ func (r *reader) checkImport(m *importReading) bool {
 }
 
 func imported(name, kind string, read func(*reader, key, *importReading), s Spec) entry[importReading] {
-	s.Reload, s.Waiting = Live, PartImports
+	s.Reload = Live
 	return custom(name, kind, func(r *reader, k key, m *importReading) {
 		m.at[name] = k.Value
 		read(r, k, m)
@@ -325,17 +325,17 @@ func imported(name, kind string, read func(*reader, key, *importReading), s Spec
 
 var importBlock = block[importReading]{entries: []entry[importReading]{
 	inside(imported("stream", kindBlock, func(r *reader, k key, m *importReading) { r.importFrom(k, m, "Stream", false) },
-		Spec{Unset: "a `service` is needed", Doc: "Stream of another account."}), &sourceBlock),
+		Spec{Unset: "a `service` is needed", Use: "Imports", Doc: "Stream of another account."}), &sourceBlock),
 	inside(imported("service", kindBlock, func(r *reader, k key, m *importReading) { r.importFrom(k, m, "Service", true) },
-		Spec{Unset: "a `stream` is needed", Doc: "Service of another account."}), &sourceBlock),
+		Spec{Unset: "a `stream` is needed", Use: "Service", Doc: "Service of another account."}), &sourceBlock),
 	imported("to", kindText, func(r *reader, k key, m *importReading) { m.to, _ = r.str(k.Value) },
-		Spec{Unset: "the subject of the other account", Range: "a subject", Doc: "Subject here."}),
+		Spec{Unset: "the subject of the other account", Range: "a subject", Use: "To", Doc: "Subject here."}),
 	imported("prefix", kindText, func(r *reader, k key, m *importReading) { m.Prefix, _ = r.str(k.Value) },
-		Spec{Unset: "none", Range: "tokens without wildcards; not with `to`", Doc: "What comes before the subject of a stream here."}),
+		Spec{Unset: "none", Range: "tokens without wildcards; not with `to`", Use: "Prefix", Doc: "What comes before the subject of a stream here."}),
 	imported("share", kindBool, func(r *reader, k key, m *importReading) { m.Share, _ = r.boolean(k.Value) },
-		Spec{Default: "false", Range: "true or false", Doc: "Tell a service about the client behind a request."}),
+		Spec{Default: "false", Range: "true or false", Use: "Share", Doc: "Tell a service about the client behind a request."}),
 	imported("allow_trace", kindBool, func(r *reader, k key, m *importReading) { m.AllowTrace, _ = r.boolean(k.Value) },
-		Spec{Default: "false", Range: "true or false", Doc: "Traces go on in the importing account of a stream."}),
+		Spec{Default: "false", Range: "true or false", Waiting: PartTracing, Doc: "Traces go on in the importing account of a stream."}),
 }}
 
 // importFrom reads which subject of which account is imported.
@@ -354,7 +354,7 @@ func (r *reader) importFrom(k key, m *importReading, what string, service bool) 
 
 var sourceBlock = block[[2]string]{entries: []entry[[2]string]{
 	text("account", func(from *[2]string) *string { return &from[0] },
-		Spec{Unset: "refused", Range: "an account of this file", Reload: Live, Waiting: PartImports, Doc: "The other account."}),
+		Spec{Unset: "refused", Range: "an account of this file", Reload: Live, Use: "Account", Doc: "The other account."}),
 	text("subject", func(from *[2]string) *string { return &from[1] },
-		Spec{Unset: "refused", Range: "a subject that it exports", Reload: Live, Waiting: PartImports, Doc: "The subject there."}),
+		Spec{Unset: "refused", Range: "a subject that it exports", Reload: Live, Use: "Subject", Doc: "The subject there."}),
 }}

@@ -101,7 +101,7 @@ var destinationBlock = block[destination]{
 	unknown: "Unknown field %q for mapping destination", strict: true,
 	entries: []entry[destination]{
 		text("destination", func(d *destination) *string { return &d.Subject },
-			Spec{Aliases: []string{"dest"}, Unset: "refused", Range: "a subject, perhaps with $1 or functions such as {{wildcard(1)}}", Reload: Live, Waiting: PartMapping, Doc: "Subject that messages get."}),
+			Spec{Aliases: []string{"dest"}, Unset: "refused", Range: "a subject, perhaps with $1 or functions such as {{wildcard(1)}}", Reload: Live, Use: "Subject", Doc: "Subject that messages get."}),
 		custom("weight", "integer or percentage", func(r *reader, k key, d *destination) {
 			var n int64
 			switch k.Kind {
@@ -124,9 +124,9 @@ var destinationBlock = block[destination]{
 				return
 			}
 			d.Weight, d.weighted = uint8(n), true
-		}, nil, Spec{Unset: "refused", Range: `0 to 100, or "0%" to "100%"; together up to 100`, Reload: Live, Waiting: PartMapping, Doc: "Share of the messages."}),
+		}, nil, Spec{Unset: "refused", Range: `0 to 100, or "0%" to "100%"; together up to 100`, Reload: Live, Use: "Weight", Doc: "Share of the messages."}),
 		text("cluster", func(d *destination) *string { return &d.Cluster },
-			Spec{Unset: "all clusters", Range: "a cluster name", Reload: Live, Waiting: PartMapping, Doc: "Cluster where the destination holds."}),
+			Spec{Unset: "all clusters", Range: "a cluster name", Reload: Live, Use: "Cluster", Doc: "Cluster where the destination holds."}),
 	},
 }
 

@@ -81,6 +81,10 @@ func (l *Loop) Index() int { return l.index }
 // the group started. Owner only.
 func (l *Loop) Now() int64 { return l.turnAt }
 
+// Clock returns the time on the scale of Now, as it is at the call. Any
+// goroutine.
+func (l *Loop) Clock() int64 { return l.now() }
+
 func (l *Loop) now() int64 { return int64(time.Since(l.group.start)) }
 
 // Current returns the connection whose bytes are being parsed, or nil.

@@ -12,18 +12,26 @@ type liveAccount = account.Account[subscription]
 // liveAccounts are the accounts that exist, by name. An account outlives the
 // definitions it has had; its interest survives a reload.
 type liveAccounts struct {
+	srv   *Server
 	loops int
 
 	mu     sync.RWMutex // guards byName
 	byName map[string]*liveAccount
 }
 
-func newLiveAccounts(loops int, d *account.Directory) *liveAccounts {
-	l := &liveAccounts{loops: loops, byName: make(map[string]*liveAccount)}
+func newLiveAccounts(srv *Server, loops int, d *account.Directory) *liveAccounts {
+	l := &liveAccounts{srv: srv, loops: loops, byName: make(map[string]*liveAccount)}
 	for _, def := range d.Accounts() {
-		l.byName[def.Name] = account.New[subscription](def, loops)
+		l.byName[def.Name] = l.start(def)
 	}
 	return l
+}
+
+// start brings an account to life.
+func (l *liveAccounts) start(def *account.Definition) *liveAccount {
+	a := account.New[subscription](def, l.loops)
+	a.Local = newExchange(l.srv, a)
+	return a
 }
 
 // find returns the account of that name, the global one for "", or nil.
@@ -42,7 +50,7 @@ func (l *liveAccounts) define(def *account.Definition) *liveAccount {
 	defer l.mu.Unlock()
 	a := l.byName[def.Name]
 	if a == nil {
-		a = account.New[subscription](def, l.loops)
+		a = l.start(def)
 		l.byName[def.Name] = a
 	} else {
 		a.Definition.Store(def)

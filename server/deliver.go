@@ -26,6 +26,7 @@ type message struct {
 	from   *session     // nil: the server itself
 	shared *loop.Shared // what Payload and Tail are in, or nil
 	own    bool         // shared was made here
+	hop    *hop         // of the last account boundary passed, nil before the first
 }
 
 // share copies the payload once, so that its receivers can refer to it.
@@ -64,7 +65,9 @@ func (w *worker) deliver(m *message, sub *subscription) bool {
 	}
 	n := m.Size
 	headers := m.HeaderLen > 0 && to.headers.Load()
-	if m.Tail != nil && (m.HeaderLen <= 0 || headers) {
+	if m.asks() {
+		n = w.queueAsked(q, m, sub)
+	} else if m.Tail != nil && (m.HeaderLen <= 0 || headers) {
 		w.queueTail(q, m, sub)
 	} else {
 		n = w.queueWhole(q, m, sub.sid, headers)

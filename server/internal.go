@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -231,10 +232,7 @@ func (q *internalQueue) full(size int64, m *message) bool {
 // take copies a borrowed message.
 func (s *internalSub) take(m *message) *internalMsg {
 	own := &internalMsg{subject: string(m.Subject), reply: string(m.Reply), acc: s.acc, from: m.from}
-	body := append([]byte(nil), m.Payload...)
-	own.payload = body
-	if n := m.HeaderLen; n > 0 {
-		own.header, own.payload = body[:n:n], body[n:]
-	}
+	head, body := m.split()
+	own.header, own.payload = bytes.Clone(head), append([]byte(nil), body...)
 	return own
 }

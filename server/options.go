@@ -20,6 +20,7 @@ type Options struct {
 	Host            string // listen address; "" is 0.0.0.0
 	Port            int    // 0 is DefaultPort, -1 any free one
 	ServerName      string // "" is the server's id
+	ClusterName     string // decides which mappings count; "" is no cluster
 	ClientAdvertise string // "host:port" for INFO instead of the listen address
 
 	Debug, Trace bool
@@ -51,6 +52,8 @@ type Options struct {
 	// Directory says which accounts and users there are; nil lets everybody into
 	// the global account.
 	Directory *account.Directory
+	// Activate decides about the activation tokens of imports; nil accepts none.
+	Activate account.Activate
 	// Authenticator decides who clients are, instead of Directory's users.
 	Authenticator Authenticator
 	// AlwaysNonce sends a nonce even if no user of Directory signs one.

@@ -19,6 +19,9 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	if c.connect.Pedantic && !sublist.IsValidLiteral(f.Subject) {
 		c.sendErr(errInvalidPublish)
 	}
+	if ms := c.acc.Mappings.Load(); ms != nil {
+		f = c.mapped(f, ms)
+	}
 	if reservedSubject(f.Subject) && !c.mayUseReserved(f.Subject) || c.perms.rules != nil && !c.mayPublish(f.Subject) {
 		c.sendErr(quoted("Permissions Violation for Publish to ", f.Subject))
 		c.errorf("Publish Violation - Subject %q", f.Subject)
@@ -62,6 +65,9 @@ func longer(s, prefix []byte) bool { return len(s) > len(prefix) && bytes.HasPre
 
 // reservedSubject tells whether clients may not publish to subject.
 func reservedSubject(subject []byte) bool {
+	if len(subject) == 0 { // mapped to nothing
+		return false
+	}
 	switch subject[0] {
 	case '_':
 		return longer(subject, gatewayReply)

@@ -18,6 +18,10 @@ func (s *Server) Reload(o Options) error {
 	if err := fixed(old, &o); err != nil {
 		return err
 	}
+	book, err := s.linking.plan(&o)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	running := s.running && !s.stopped
 	s.mu.Unlock()
@@ -25,6 +29,7 @@ func (s *Server) Reload(o Options) error {
 	s.accounts.follow(o.Directory)
 	s.opts.Store(&o)
 	s.clientLimits.Store(clientLimits(&o))
+	s.linkAll(book)
 	if !running {
 		return nil
 	}

@@ -34,6 +34,7 @@ type Server struct {
 	log  Logger
 	id   string
 	xkey string
+	node string // a hash of the name, for subjects that belong to this server
 
 	group    *loop.Group
 	listener *loop.Listener
@@ -60,6 +61,7 @@ type Server struct {
 
 	closed   closedRecords
 	internal internalState
+	linking  linking
 }
 
 // New checks o and returns a server that does nothing yet.
@@ -83,13 +85,18 @@ func New(o Options, log Logger) (*Server, error) {
 		o.ServerName = id
 	}
 	s := &Server{
-		log: log, id: id, xkey: xkey,
-		accounts: newLiveAccounts(o.Loops, o.Directory),
+		log: log, id: id, xkey: xkey, node: nodeOf(o.ServerName),
 		counters: make([]account.Counters, o.Loops),
 		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
+	book, err := s.linking.plan(&o)
+	if err != nil {
+		return nil, err
+	}
+	s.accounts = newLiveAccounts(s, o.Loops, o.Directory)
 	s.global = s.accounts.find(account.Global)
 	s.opts.Store(&o)
+	s.linkAll(book)
 	s.closed.max = o.MaxClosedClients
 	s.clientLimits.Store(clientLimits(&o))
 	return s, nil

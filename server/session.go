@@ -38,7 +38,8 @@ type session struct {
 	connect connectOptions
 	stage   stage
 	pinging pinging
-	err     error // the reason of a close under way
+	err     error      // the reason of a close under way
+	asked   *infoCache // nil until a request crosses accounts
 	prev    *session
 	next    *session
 }

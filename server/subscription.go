@@ -27,6 +27,7 @@ type subscription struct {
 	sid     string
 	prefix  string // "MSG <subject> <sid> ", for a literal subject
 	middle  string // " <sid> ", for a subject with wildcards
+	shadows *shadow
 
 	delivered atomic.Int64
 	max       atomic.Int64 // 0: no auto-unsubscribe
@@ -131,6 +132,7 @@ func (c *session) addSub(f *codec.Frame) bool {
 		c.subs = make(map[string]*subscription, 1)
 	}
 	c.subs[sub.sid] = sub
+	c.addShadows(sub)
 	c.numSubs.Store(int64(len(c.subs)))
 	return true
 }
@@ -164,6 +166,8 @@ func (c *session) dropSub(sub *subscription) {
 	c.numSubs.Store(int64(len(c.subs)))
 	sub.closed.Store(true)
 	c.acc.Interest.Remove(sub.subject, sub.queue, sub)
+	c.dropShadows(sub)
+	exchangeOf(c.acc).interestGone(sub.subject)
 	if c.w.trace {
 		c.tracef("<-> [DELSUB %s]", sub.sid)
 	}
@@ -199,6 +203,7 @@ func (c *session) dropAllSubs() {
 	for _, sub := range c.subs {
 		sub.closed.Store(true)
 		batch = append(batch, sublist.Subscription[subscription]{Subject: sub.subject, Queue: sub.queue, Sub: sub})
+		c.dropShadows(sub)
 		if c.w.trace {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
@@ -213,5 +218,9 @@ func (w *worker) removeInterest(acc *liveAccount, subs []sublist.Subscription[su
 	acc.Interest.RemoveBatch(subs[:n])
 	if rest := subs[n:]; len(rest) > 0 {
 		w.lp.PostFrom(w.lp, func() { w.removeInterest(acc, rest) })
+		return
+	}
+	if x := exchangeOf(acc); x.waiting.count.Load() > 0 {
+		x.scanWaiting()
 	}
 }

@@ -24,7 +24,11 @@ type worker struct {
 	scratch  sublist.Result[subscription]
 	frame    codec.Frame
 	verdicts verdicts
-	msg      message // what publish delivers; here because receivers get a pointer
+	msg      message     // what publish delivers; here because receivers get a pointer
+	hops     []*hop      // what is behind account boundaries, by depth
+	depth    int         // of hops in use
+	mapFrame codec.Frame // a publish with its mapped subject, which is in mapRoom
+	mapRoom  []byte
 	tally    tally
 	rng      *rand.PCG
 	debug    bool

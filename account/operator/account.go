@@ -20,8 +20,7 @@ type Account struct {
 	Token  string
 	Claims *jwt.AccountClaims // read only
 
-	Definition  *account.Definition
-	Declaration *account.Declaration
+	Definition *account.Definition
 
 	signers map[string]*jwt.UserScope // who signs users; nil: without a scope
 }
@@ -35,7 +34,8 @@ func compile(token string, c *jwt.AccountClaims, strict bool) *Account {
 	if !strict {
 		a.signers[c.Subject] = nil
 	}
-	a.Definition, a.Declaration = define(c), declare(c)
+	a.Definition = define(c)
+	exchange(c, a.Definition)
 	return a
 }
 
@@ -205,9 +205,8 @@ func subjects(p *jwt.Permission) *account.SubjectPermission {
 	return s
 }
 
-// declare returns exports, imports and mappings.
-func declare(c *jwt.AccountClaims) *account.Declaration {
-	d := &account.Declaration{Name: c.Subject}
+// exchange puts exports, imports and mappings into d.
+func exchange(c *jwt.AccountClaims, d *account.Definition) {
 	for _, x := range c.Exports {
 		if x != nil {
 			d.Exports = append(d.Exports, export(x))
@@ -226,7 +225,6 @@ func declare(c *jwt.AccountClaims) *account.Declaration {
 	for _, source := range sources {
 		d.Mappings = append(d.Mappings, account.Mapping{Source: source, Destinations: destinations(c.Mappings[jwt.Subject(source)])})
 	}
-	return d
 }
 
 func export(x *jwt.Export) account.Export {

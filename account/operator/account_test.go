@@ -41,7 +41,7 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
-func TestDeclaration(t *testing.T) {
+func TestExchange(t *testing.T) {
 	w := newWorld(t)
 	w.account.Exports = jwt.Exports{
 		{Subject: "s.*", Type: jwt.Stream, TokenReq: true, Revocations: jwt.RevocationList{"*": 7}},
@@ -55,7 +55,7 @@ func TestDeclaration(t *testing.T) {
 		{Account: w.signKey, Subject: "x", LocalSubject: "y", Type: jwt.Service, Share: true},
 	}
 	w.account.Mappings["m.*"] = []jwt.WeightedMapping{{Subject: "n.$1"}, {Subject: "o.$1", Weight: 20, Cluster: "c"}}
-	d := w.compiled().Declaration
+	d := w.compiled().Definition
 	byKey := map[string]account.Export{}
 	for _, x := range d.Exports {
 		byKey[x.Subject] = x

@@ -28,6 +28,11 @@ func directory(o *config.Options) (*account.Directory, error) {
 			Permissions: permissions(u.Permissions, shared), ConnectionTypes: types, ProxyRequired: u.ProxyRequired,
 		})
 	}
+	if len(o.Mappings) > 0 {
+		global := account.NewDefinition(account.Global)
+		global.Mappings = mappings(o.Mappings)
+		c.Accounts = append(c.Accounts, global)
+	}
 	for _, a := range o.Accounts {
 		c.Accounts = append(c.Accounts, definition(a, shared))
 		if a.Name == account.System && c.System == "" {
@@ -54,6 +59,7 @@ func definition(a *config.Account, shared map[*config.Permissions]*account.Permi
 			MaxBytesRequired: j.MaxBytesRequired, ClusterTraffic: j.ClusterTraffic,
 		}
 	}
+	exchange(a, d)
 	return d
 }
 
@@ -92,8 +98,6 @@ func missingAccess(o *config.Options) (lines []string) {
 	}
 	for _, a := range o.Accounts {
 		for part, asked := range map[config.Part]bool{
-			config.PartImports:   len(a.Exports)+len(a.Imports) > 0,
-			config.PartMapping:   len(a.Mappings) > 0,
 			config.PartTracing:   a.Trace.Dest != "",
 			config.PartJetStream: a.JetStream != nil,
 		} {

@@ -20,7 +20,7 @@ var logPaths = []string{"logtime", "logtime_utc", "log_file", "syslog", "remote_
 // serverPaths are the options that the server changes by itself.
 var serverPaths = []string{
 	"debug", "trace", "trace_verbose", "client_advertise", "max_connections", "max_control_line", "max_payload",
-	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall",
+	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall", "mappings",
 }
 
 // livePaths are the other options that can change while the server runs, and how.

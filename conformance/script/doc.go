@@ -20,6 +20,8 @@
 //	open NAME            dial, and read one line: the INFO
 //	dial NAME            dial only
 //	send NAME BYTES      one write
+//	answer NAME BYTES    one write, where <reply> is the subject that the service
+//	                     request which NAME read last is to be answered on
 //	repeat NAME N BYTES  BYTES N times, in large writes
 //	cut NAME N,N BYTES   pieces cut at these offsets, each read by the server
 //	                     before the next is sent

@@ -22,7 +22,7 @@ type Step struct {
 	Line  int    // in the file, from 1
 	Verb  string // a key of grammar
 	Conn  string // the connection's name; the signal's for signal
-	Bytes []byte // of send, repeat, cut, drip, splits, until; the pattern of logs
+	Bytes []byte // of send, answer, repeat, cut, drip, splits, until; the pattern of logs
 	Count int    // of repeat, line, sorted, logs
 	Cuts  []int  // of cut
 	Maybe bool   // of eof
@@ -51,6 +51,7 @@ var grammar = map[string]func(s *Step, rest string) error{
 	"reset":  nameOnly,
 	"signal": signalName,
 	"send":   nameBytes,
+	"answer": nameBytes,
 	"drip":   nameBytes,
 	"splits": nameBytes,
 	"until":  nameBytes,

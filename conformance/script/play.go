@@ -22,8 +22,9 @@ var signals = map[string]syscall.Signal{
 type player struct {
 	server *harness.Server
 	peers  map[string]*peer
-	order  []string // names as they were opened
-	logged int      // lines of the log that logs steps have passed
+	asked  map[string][]byte // the last request's subject for answers, by name
+	order  []string          // names as they were opened
+	logged int               // lines of the log that logs steps have passed
 	out    Transcript
 
 	keepPings bool
@@ -32,7 +33,7 @@ type player struct {
 // Play runs s against server. An error tells the line that could not be
 // finished; the transcript so far comes with it.
 func Play(s *Script, server *harness.Server) (Transcript, error) {
-	p := &player{server: server, peers: make(map[string]*peer), keepPings: s.Pings}
+	p := &player{server: server, peers: make(map[string]*peer), asked: make(map[string][]byte), keepPings: s.Pings}
 	defer p.closeAll()
 	for _, step := range s.Steps {
 		if err := p.step(step); err != nil {
@@ -94,6 +95,12 @@ func (p *player) step(s Step) error {
 	switch s.Verb {
 	case "send":
 		return peer.write(s.Bytes)
+	case "answer":
+		reply := p.asked[s.Conn]
+		if reply == nil {
+			return errors.New("no request was read")
+		}
+		return peer.write(bytes.ReplaceAll(s.Bytes, []byte("<reply>"), reply))
 	case "repeat":
 		return repeat(peer, s.Bytes, s.Count)
 	case "cut":
@@ -246,7 +253,14 @@ func (p *player) through(name string, peer *peer, stop []byte) error {
 	return err
 }
 
+// serviceReply is what replaces the reply subject of a request that goes to a
+// service of another account.
+var serviceReply = regexp.MustCompile(`_R_\.[0-9A-Za-z.]+`)
+
 func (p *player) received(name string, got []byte, ended bool) {
+	if all := serviceReply.FindAll(got, -1); all != nil {
+		p.asked[name] = bytes.Clone(all[len(all)-1])
+	}
 	e := Entry{Conn: name, Data: got}
 	if ended {
 		e.Note = closedNote

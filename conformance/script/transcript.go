@@ -34,6 +34,16 @@ var volatile = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}\b`), `127.0.0.1:<port>`},
 	{regexp.MustCompile(`^\[[0-9]+\] [0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:.]{15} `), `[<pid>] <time> `},
 	{regexp.MustCompile(`\b(cid):[0-9]+\b`), `$1:<n>`},
+	// Requests to services of other accounts, and what they took.
+	{regexp.MustCompile(`_R_\.[0-9A-Za-z]{6}\.[0-9A-Za-z]{6}\b`), `_R_.<reply>`},
+	{regexp.MustCompile(`(_R_\.<reply>)\.[0-9A-Za-z]{8}\.T`), `$1.<node>.T`},
+	{regexp.MustCompile(`(HMSG \S+ \S+(?: \S+)?) [0-9]+ [0-9]+(\r\nNATS/1\.0\r\n(?:[^\r\n]+\r\n)*?Nats-Request-Info: )`), `$1 <n> <n>$2`},
+	{regexp.MustCompile(`(MSG \S+ \S+) [0-9]+(\r\n\{"type":"io\.nats\.server\.metric)`), `$1 <n>$2`},
+	{regexp.MustCompile(`"(rtt|service|system|total)":[0-9]+`), `"$1":<ns>`},
+	{regexp.MustCompile(`"(start|timestamp)":"[0-9T:.Z+-]+"`), `"$1":"<time>"`},
+	{regexp.MustCompile(`"id":"[0-9A-Za-z]{22}"`), `"id":"<event>"`},
+	{regexp.MustCompile(`"id":[0-9]+`), `"id":<n>`},
+	{regexp.MustCompile(`"server":"N[A-Z2-7]{55}"`), `"server":"<id>"`},
 }
 
 // Normalise replaces volatile values by their names, where their shape is right.

@@ -6,16 +6,6 @@ import (
 	"peregrine/sublist/transform"
 )
 
-// Declaration is what an account offers to others, takes from them and maps, as
-// its owner wrote it: in a configuration file, in claims, or by the server
-// itself. It is not changed once a Book has it.
-type Declaration struct {
-	Name     string
-	Exports  []Export
-	Imports  []Import
-	Mappings []Mapping
-}
-
 // Export offers a subject, which may have wildcards. Among exports of the same
 // kind and subject the last one counts.
 type Export struct {

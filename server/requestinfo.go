@@ -1,0 +1,146 @@
+package server
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"peregrine/codec"
+	"peregrine/loop"
+)
+
+// requestInfoHeader tells a service who asks. A client's own line of that name
+// does not pass a boundary.
+const requestInfoHeader = "Nats-Request-Info"
+
+// requestInfo is how much a service learns about who asks; the zero value is
+// that the message is no request.
+type requestInfo struct {
+	asked    bool
+	detailed bool   // the first import shares the client
+	server   bool   // the server is named
+	shares   bool   // the last import shares the client
+	service  string // account of the last import of a chain, "" for the first
+}
+
+// nextInfo returns what the account behind t is told of m.
+func nextInfo(m *message, from *exchange, t *serviceTarget) requestInfo {
+	if m.from == nil {
+		return requestInfo{} // the server itself asks
+	}
+	named := t.im.Share || from.srv.system(t.to.acc)
+	if m.hop == nil || !m.hop.info.asked {
+		return requestInfo{asked: true, detailed: t.im.Share, server: named, shares: t.im.Share}
+	}
+	info := m.hop.info
+	info.server = info.server || !info.shares && named
+	info.service, info.shares = from.acc.Name, t.im.Share
+	return info
+}
+
+// infoCache is the header block of a session's last request, which mostly is
+// that of the next one.
+type infoCache struct {
+	info  requestInfo
+	rtt   int64
+	ident *identity
+	block []byte // a whole header block
+	value []byte // the part of it that is the value
+}
+
+// infoBlock returns a header block, and the value in it, that says info about
+// the session. Both are valid until the next call.
+func (c *session) infoBlock(info requestInfo) (block, value []byte) {
+	k := c.asked
+	if k == nil {
+		k = new(infoCache)
+		c.asked = k
+	}
+	rtt, ident := c.rtt.Load(), c.ident.Load()
+	if k.info != info || k.rtt != rtt || k.ident != ident {
+		k.info, k.rtt, k.ident = info, rtt, ident
+		v := c.clientInfo(info.detailed)
+		v.Service = info.service
+		if info.server {
+			v.Server = c.w.srv.Name()
+			v.Cluster = c.w.srv.options().ClusterName
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			c.errorf("describing the client of a request: %v", err)
+		}
+		k.block = codec.AppendHeaderLine(codec.AppendHeaderStart(k.block[:0]), requestInfoHeader, text)
+		end := len(k.block) - len(crlf)
+		k.block = codec.AppendHeaderEnd(k.block)
+		k.value = k.block[end-len(text) : end]
+	}
+	return k.block, k.value
+}
+
+// asks tells whether m is a request that crosses accounts.
+func (m *message) asks() bool { return m.hop != nil && m.hop.info.asked }
+
+// split returns header block and body as receivers get them; head is nil
+// without headers.
+func (m *message) split() (head, body []byte) {
+	body = m.Payload
+	if m.HeaderLen > 0 {
+		head, body = body[:m.HeaderLen], body[m.HeaderLen:]
+	}
+	if !m.asks() {
+		return head, body
+	}
+	h := m.hop
+	if h.head == nil {
+		block, value := m.from.infoBlock(h.info)
+		if h.head = block; head != nil {
+			h.headers = codec.AppendHeaderLast(h.headers[:0], head, requestInfoHeader, value)
+			h.head = h.headers
+		}
+	}
+	return h.head, body
+}
+
+// queueAsked sends a request that crossed accounts, with the header that says
+// who asks. It returns the payload bytes sent.
+func (w *worker) queueAsked(q *loop.Queue, m *message, sub *subscription) int {
+	head, body := m.split()
+	if !sub.sess.headers.Load() {
+		head = nil
+	}
+	refer := m.shared != nil && len(body) > copyMax
+	room := len(m.Subject) + len(sub.sid) + len(m.Reply) + len(head) + headExtra
+	if !refer {
+		room += len(body) + len(crlf)
+	}
+	b := w.lp.Reserve(q, room)
+	if head != nil {
+		b = append(b, 'H')
+	}
+	if sub.prefix != "" {
+		b = append(b, sub.prefix...)
+	} else {
+		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
+	}
+	b = appendSizes(b, m.Reply, len(head), len(head)+len(body))
+	b = append(b, head...)
+	if refer {
+		w.lp.Commit(q, b)
+		w.lp.AppendShared(q, m.shared, body)
+		w.lp.Append(q, crlf)
+	} else {
+		b = append(b, body...)
+		w.lp.Commit(q, append(b, crlf...))
+	}
+	return len(head) + len(body)
+}
+
+// appendSizes appends the end of a delivery's line: "[reply ][header ]total\r\n".
+func appendSizes(b, reply []byte, header, total int) []byte {
+	if len(reply) > 0 {
+		b = append(append(b, reply...), ' ')
+	}
+	if header > 0 {
+		b = append(strconv.AppendInt(b, int64(header), 10), ' ')
+	}
+	return append(strconv.AppendInt(b, int64(total), 10), crlf...)
+}

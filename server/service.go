@@ -1,0 +1,87 @@
+package server
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"peregrine/account"
+)
+
+// serviceImport takes what is published on an imported service and asks the
+// exporting account. It is in the importer's interest.
+//
+//	importer                      exporter
+//	PUB sum inbox ─▶ serviceImport ─▶ "add", reply _R_.…, to its subscribers
+//	inbox ◀─ replyTable of the exporter ◀─ PUB _R_.…
+type serviceImport struct {
+	sub    subscription
+	from   *exchange
+	target atomic.Pointer[serviceTarget] // replaced when the import changes
+}
+
+// serviceTarget is where a service import leads. It is immutable.
+type serviceTarget struct {
+	im *account.ServiceImport
+	to *exchange
+}
+
+// receive implements receiver. It is false if nobody got the request.
+func (s *serviceImport) receive(w *worker, m *message, _ *subscription) bool {
+	t := s.target.Load()
+	export := t.im.Export
+	if w.passed(export) {
+		return false
+	}
+	h := w.enter(m, export)
+	if h == nil {
+		return false
+	}
+	h.subject = t.im.AppendSubject(h.subject[:0], m.Subject)
+	h.frame.Subject, h.frame.Tail = h.subject, nil
+	h.info = nextInfo(m, s.from, t)
+	var sample sampling
+	if export.Latency != nil {
+		sample = sampleRequest(w, export.Latency, m)
+	}
+	var waits replyKey
+	switch {
+	case len(m.Reply) == 0:
+		if sample.on {
+			t.to.reportBadRequest(t.im, m, sample)
+		}
+	case !bytes.HasPrefix(m.Reply, ackReply):
+		// An acknowledgement keeps its subject: a consumer knows no other.
+		waits = t.to.replies.expect(w, h, &awaited{
+			asker: s.from, reply: m.Reply, export: export, share: t.im.Share, sample: sample, from: m.from,
+		})
+	}
+	reached := w.cross(h, t.to)
+	if !reached {
+		waits.giveUp(noDelivery)
+	}
+	w.leave(h)
+	return reached
+}
+
+// cross delivers h's message, complete but for the mappings there, in the
+// account of to.
+func (w *worker) cross(h *hop, to *exchange) bool {
+	m := &h.msg
+	if ms := to.acc.Mappings.Load(); ms != nil {
+		var changed bool
+		if h.mapped, changed = ms.Map(h.mapped[:0], m.Subject, w.srv.options().ClusterName, nil); changed {
+			m.Subject = h.mapped
+		}
+	}
+	before := w.tally.own()
+	r := w.cache.MatchInto(to.acc.Interest, m.Subject, &h.scratch)
+	if m.shared == nil && len(m.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
+		m.share()
+	}
+	reached := w.deliverAll(m, r)
+	if m.own {
+		m.shared.Release()
+	}
+	w.attribute(to.acc, before)
+	return reached
+}
