@@ -47,6 +47,11 @@ var edges = map[string]string{
 
 	"cmd/peregrine → sublist/transform": "destinations of mappings",
 
+	"cmd/peregrine → jetstream/commitlog": "dumps records of a log",
+	"cmd/peregrine → jetstream/inspect":   "sub-command store",
+	"cmd/peregrine → jetstream/store":     "keys and messages of a data directory",
+	"cmd/peregrine → vfs":                 "opens a data directory to read",
+
 	"config → config/grammar": "options are read from the parsed tree",
 
 	"internal/bench → " + hdrhistogram: "latency distributions",
@@ -76,6 +81,12 @@ var edges = map[string]string{
 	"jetstream/engine → vfs":                 "the data directory",
 	"jetstream/engine → " + xxhash:           "checksums of the catalog",
 
+	"jetstream/inspect → jetstream/commitlog":    "looks at its files",
+	"jetstream/inspect → jetstream/engine":       "has it open a directory on an overlay",
+	"jetstream/inspect → jetstream/store":        "looks at streams and consumers",
+	"jetstream/inspect → jetstream/store/seqset": "ranges of lost messages",
+	"jetstream/inspect → vfs":                    "reads through the disk seam, and tries changes on an overlay",
+
 	"jetstream/store → jetstream/store/seqset":      "deleted sequences",
 	"jetstream/store → jetstream/store/subjecttree": "what is stored by subject",
 	"jetstream/store → jetstream/store/timewheel":   "messages that expire",
@@ -89,6 +100,8 @@ var edges = map[string]string{
 
 // testEdges are further imports that the tests of a package may have.
 var testEdges = map[string]string{
+	"cmd/peregrine → jetstream/engine": "makes the directories that store looks at",
+
 	"account/claimstore → " + jwt:  "tokens to keep",
 	"config → config/corpus":       "the files that both servers are asked about",
 	"server → " + xcrypto:          "hashes of passwords to log in with",

@@ -26,7 +26,7 @@
 //     and refusals read it.
 //   - I2 Exit status 0 after help, version, a usage error (as nats-server does),
 //     a signal sent, a file found valid and every orderly stop; 1 when the program
-//     cannot do what was asked.
+//     cannot do what was asked. The command store has statuses of its own.
 //   - I3 What belongs to help, version and commands goes to standard output,
 //     everything else to standard error.
 //   - I4 A reload changes all of what differs or nothing: it is refused before

@@ -474,6 +474,12 @@ func (o *opening) fill(c *core, r *recovery) {
 	p.Torn = r.torn
 	p.MetadataLost = !o.hasMeta
 	p.Damages = r.damages
+	for _, s := range c.live {
+		p.Segments = append(p.Segments, SegmentReport{File: s.name, Segment: s.number, Size: s.size, Used: s.next})
+	}
+	for _, s := range c.free {
+		p.Segments = append(p.Segments, SegmentReport{File: s.name, Segment: s.number, Size: s.size, Free: true})
+	}
 }
 
 // tell logs what an operator should know.

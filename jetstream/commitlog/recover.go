@@ -141,7 +141,11 @@ func (r *recovery) gap(index int, off int64) (int, int64, bool, error) {
 		return 0, 0, false, err
 	}
 	whole := !r.tail.known || r.tail.end.Offset() == r.batchEnd
-	if !r.proven() {
+	short, err := r.short(index, off, whole)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if !short && !r.proven() {
 		r.torn = len(r.found) > 0 || !whole
 		if !r.torn && r.clean == 0 && index < len(r.live) {
 			r.open(index)
@@ -171,6 +175,20 @@ func (r *recovery) gap(index int, off int64) (int, int64, bool, error) {
 		return 0, 0, false, nil
 	}
 	return resume.index, resume.off, true, nil
+}
+
+// short tells whether the file ends where the log would go on. Segments are made
+// whole, so what was there may have been committed.
+func (r *recovery) short(index int, off int64, whole bool) (bool, error) {
+	if index >= len(r.live) || r.clean != 0 && r.tail.end >= r.clean {
+		return false, nil
+	}
+	s := r.live[index]
+	size, err := s.file.Size()
+	if err != nil || size >= s.size {
+		return false, err
+	}
+	return off >= size || !whole && r.batchEnd > size, nil
 }
 
 // link is an end of records and the sum of the last of them.

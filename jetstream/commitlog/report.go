@@ -25,9 +25,20 @@ type Report struct {
 	Repaired []string
 	// Quarantined are files that could not be told to be ours; they were moved.
 	Quarantined []string
+	// Segments are the files, by segment number.
+	Segments []SegmentReport
 	// Owners have records in the log and were not dropped, by number. Each pins
 	// its oldest record until it is claimed and states its need.
 	Owners []OwnerReport
+}
+
+// A SegmentReport tells of one file of the log.
+type SegmentReport struct {
+	File    string // name in the log's directory
+	Segment uint64 // the upper half of the positions in it
+	Size    int64
+	Used    int64 // bytes up to which it is written; for a free one, none
+	Free    bool  // holds nothing that is needed
 }
 
 // An OwnerReport tells of an owner's records in the log.

@@ -70,12 +70,14 @@ type BlockInfo struct {
 	Live        int    // bytes of live records
 	Chunks      int
 	Stored      int64 // bytes of all chunks as they are on disk
-	Packed      int   // chunks that are compressed
+	Packed      int   // chunks that are compressed or encrypted
 	Sealed      bool
 }
 
 // An Inspector is told what Inspect sees. Nil functions are not called.
 type Inspector struct {
+	// Shallow reads the state alone, not what it refers to.
+	Shallow bool
 	// Record gets each record of a block, also of messages that were removed; m is
 	// borrowed. offset is that of the record, or of its chunk, if that is packed.
 	Record func(file string, offset int64, m *Message, live bool) error
@@ -251,7 +253,11 @@ func (in *inspection) block(b *block) error {
 	info := BlockInfo{File: b.fileName(), First: b.first, Next: b.next(), Msgs: b.live, Live: b.bytes,
 		Bytes: int(b.end), Chunks: len(b.chunks), Sealed: b.sealed}
 	full := in.path(info.File)
-	if b.size > 0 {
+	if in.tell.Shallow {
+		for _, c := range b.chunks {
+			info.Stored += c.place.room()
+		}
+	} else if b.size > 0 {
 		size, err := in.fileSize(b, full)
 		if err != nil {
 			return err
@@ -355,21 +361,26 @@ func (in *inspection) packed(b *block, p place) bool {
 }
 
 // badChunk reports a damaged chunk. Records in the clear have sums of their own:
-// the good ones are still shown, though the engine does not give them out.
+// the good ones are still shown, though the engine does not give them out, and
+// the first bad one is the place that is told.
 func (in *inspection) badChunk(b *block, c *chunk, full string, found *columns, packed bool, cause error) error {
 	p, from := c.place, len(found.offset)
-	text := cause.Error()
+	text, offset := cause.Error(), p.off
 	raw := make([]byte, p.stored)
 	if !packed && b.file != nil && p.stored == c.size {
 		if _, err := b.file.ReadAt(raw, p.off+chunkHead); err == nil {
 			good, bad := 0, 0
-			if err := in.records(b, c, raw, full, found, false, &good, func(int64, uint32, uint32, string) { bad++ }); err != nil {
+			if err := in.records(b, c, raw, full, found, false, &good, func(at int64, _, _ uint32, _ string) {
+				if bad++; bad == 1 {
+					offset = at
+				}
+			}); err != nil {
 				return err
 			}
 			text += fmt.Sprintf("; %d of its records are good, %d places are not", good, bad)
 		}
 	}
-	in.lostBetween(b, full, p.off, b.first+Seq(from), c.start, c.start+c.size, text)
+	in.lostBetween(b, full, offset, b.first+Seq(from), c.start, c.start+c.size, text)
 	found.pad(in.slotsBelow(b, c.start+c.size, len(found.offset)), c.start+c.size)
 	return nil
 }
