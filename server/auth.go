@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,15 +44,19 @@ type authState struct {
 // startAuth prepares what a new session is told and what it has to show.
 func (c *session) startAuth() {
 	srv := c.w.srv
-	o := srv.options()
-	c.auth.maxSubs = account.NoLimit
+	c.applyLimits()
 	if srv.nonceNeeded() {
 		c.auth.nonce = newNonce()
 	}
-	c.auth.awaiting = srv.authRequired()
-	if c.auth.awaiting {
-		c.w.lp.AfterFunc(&c.auth.timer, o.AuthTimeout, c.authTimeout)
+	if srv.authRequired() {
+		c.startAwaiting()
 	}
+}
+
+// startAwaiting takes nothing but CONNECT from now on, and that soon.
+func (c *session) startAwaiting() {
+	c.auth.awaiting = true
+	c.w.lp.AfterFunc(&c.auth.timer, c.w.srv.options().AuthTimeout, c.authTimeout)
 }
 
 // newNonce returns 15 characters that nobody can foresee.
@@ -161,12 +166,13 @@ const (
 	calling  uint32 = iota // Authenticate has not returned, nor answered
 	answered               // it has answered before the loop looked
 	waiting                // it has returned without an answer
-	over                   // the answer came later
 )
 
 // answer is what an authenticator said.
 type answer struct {
+	once  sync.Once // a second one does not count
 	state atomic.Uint32
+	asked uint64 // generation of the directory at the time
 	id    *account.Identity
 	err   error
 }
@@ -176,16 +182,14 @@ type answer struct {
 func (c *session) authenticate(after func()) {
 	c.auth.awaiting = false
 	c.w.lp.Cancel(&c.auth.timer)
-	a := new(answer)
+	a := &answer{asked: c.w.srv.directory().Generation}
 	c.w.srv.authenticator().Authenticate(c.client(), func(id *account.Identity, err error) {
-		switch a.state.Load() {
-		case answered, over:
-			return
-		}
-		a.id, a.err = id, err
-		if !a.state.CompareAndSwap(calling, answered) && a.state.CompareAndSwap(waiting, over) {
-			c.w.lp.Post(func() { c.resume(a, after) })
-		}
+		a.once.Do(func() {
+			a.id, a.err = id, err
+			if !a.state.CompareAndSwap(calling, answered) {
+				c.w.lp.Post(func() { c.resume(a, after) })
+			}
+		})
 	})
 	if a.state.CompareAndSwap(calling, waiting) {
 		c.auth.held = true
@@ -203,8 +207,14 @@ func (c *session) resume(a *answer, after func()) {
 	}
 	c.auth.held = false
 	c.w.lp.Cancel(&c.auth.timer)
-	c.decided(a.id, a.err, after)
-	c.c.PauseReading(false)
+	if a.asked != c.w.srv.directory().Generation {
+		c.authenticate(after) // the answer is of before a reload
+	} else {
+		c.decided(a.id, a.err, after)
+	}
+	if !c.auth.held {
+		c.c.PauseReading(false)
+	}
 }
 
 // decided makes the client who it is, or closes the connection.
@@ -235,6 +245,7 @@ func (c *session) become(id *account.Identity) error {
 	c.auth.who = id
 	c.applyLimits()
 	c.setPermissions(id.Permissions)
+	c.w.lp.Cancel(&c.auth.timer)
 	if !id.Expires.IsZero() {
 		c.w.lp.AfterFunc(&c.auth.timer, max(time.Until(id.Expires), 0), c.authExpired)
 	}

@@ -3,12 +3,14 @@ package server
 import (
 	"fmt"
 	"slices"
+
+	"peregrine/account"
 )
 
 // Reload changes what may change while the server runs: debug, trace,
 // max_connections, max_control_line (not beyond what the loops keep of a cut
 // line), max_payload, max_pending, max_subscriptions and their tokens, pings,
-// write_deadline, lame duck times, the stalling of producers, client_advertise.
+// users, accounts, their permissions and limits, write_deadline, lame duck times, the stalling of producers, client_advertise.
 // Everything else in o must be as it is. On an error nothing has changed.
 func (s *Server) Reload(o Options) error {
 	old := s.options()
@@ -36,9 +38,10 @@ func (s *Server) Reload(o Options) error {
 	info := s.baseInfo(s.Addr())
 	s.info.Store(&info)
 	for _, w := range s.workers {
-		w.lp.Post(w.reload)
+		w.lp.Post(func() { w.reload(old.Directory, o.Directory) })
 	}
 	s.evict(o.MaxConn)
+	s.evictFrom()
 	return nil
 }
 
@@ -69,13 +72,13 @@ func fixed(old, o *Options) error {
 }
 
 // reload takes the new options over on one loop.
-func (w *worker) reload() {
+func (w *worker) reload(before, after *account.Directory) {
 	o, limits := w.srv.options(), w.srv.clientLimits.Load()
 	w.debug, w.trace = o.Debug, o.Trace
 	w.each(func(c *session) {
 		c.parser.MaxControlLine = o.MaxControlLine
-		c.applyLimits()
 		c.c.SetLimits(limits)
+		c.reviewIdentity(before, after)
 		if !c.stage.closing {
 			c.startPing()
 		}
@@ -94,15 +97,10 @@ func (s *Server) evict(max int) {
 	open := s.OpenConnections(false)
 	slices.SortFunc(open, func(a, b ConnInfo) int { return b.Opened.Compare(a.Opened) })
 	for _, info := range open[:min(int(over), len(open))] {
-		w := s.workers[info.Loop]
-		w.lp.Post(func() {
-			w.each(func(c *session) {
-				if c.c.ID() == info.ID && !c.stage.closing {
-					c.sendErr(errMaxConnections)
-					c.errorf("%s", errMaxConnections)
-					c.close(MaxConnectionsExceeded)
-				}
-			})
+		s.closeOn(info, func(c *session) {
+			c.sendErr(errMaxConnections)
+			c.errorf("%s", errMaxConnections)
+			c.close(MaxConnectionsExceeded)
 		})
 	}
 }

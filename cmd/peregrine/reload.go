@@ -21,6 +21,7 @@ var logPaths = []string{"logtime", "logtime_utc", "log_file", "syslog", "remote_
 var serverPaths = []string{
 	"debug", "trace", "trace_verbose", "client_advertise", "max_connections", "max_control_line", "max_payload",
 	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall", "mappings",
+	"authorization.user", "authorization.password", "authorization.token", "authorization.timeout", "no_auth_user",
 }
 
 // livePaths are the other options that can change while the server runs, and how.
