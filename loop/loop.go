@@ -98,19 +98,36 @@ func (l *Loop) Queue(c *Conn, size int) *Queue {
 	if c.gone.Load() {
 		return nil
 	}
-	var q *Queue
-	if c.loop == l {
-		q = &c.out
-		if !c.dirty {
-			l.markDirty(c)
-		}
-	} else if q = l.stage(c.slot); q == nil || q.conn != c {
-		q = l.openStage(c)
-	}
+	q := l.queueOf(c)
 	if pending := q.base + q.bytes + size; pending >= q.look && !l.admit(c, int64(pending)) {
 		return nil
 	}
 	return q
+}
+
+// queueOf returns where output for c goes in this turn.
+func (l *Loop) queueOf(c *Conn) *Queue {
+	if c.loop == l {
+		if !c.dirty {
+			l.markDirty(c)
+		}
+		return &c.out
+	}
+	if q := l.stage(c.slot); q != nil && q.conn == c {
+		return q
+	}
+	return l.openStage(c)
+}
+
+// QueueRun is Queue for several messages of size bytes in all. It is false, and
+// nothing has happened, if c takes nothing more or comes near its limits with
+// them: then they are queued one by one.
+func (l *Loop) QueueRun(c *Conn, size int) (*Queue, bool) {
+	if c.gone.Load() {
+		return nil, false
+	}
+	q := l.queueOf(c)
+	return q, q.base+q.bytes+size < q.look
 }
 
 // begin notes, at the first use in a turn, how much of c's output is elsewhere
@@ -198,6 +215,12 @@ func (l *Loop) Commit(q *Queue, b []byte) { q.commit(b) }
 
 // AppendPair copies head and then tail into q.
 func (l *Loop) AppendPair(q *Queue, head string, tail []byte) { q.appendPair(l, head, tail) }
+
+// AppendRun copies messages into q: head and then what follows the first skip
+// bytes of each frame of b. Frames have the same length.
+func (l *Loop) AppendRun(q *Queue, head, b []byte, frame, skip int) {
+	q.appendRun(l, head, b, frame, skip)
+}
 
 // Append copies b into q.
 func (l *Loop) Append(q *Queue, b []byte) { q.append(l, b) }

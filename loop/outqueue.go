@@ -87,6 +87,36 @@ func (q *Queue) appendPair(l *Loop, head string, tail []byte) {
 	q.append(l, tail)
 }
 
+// appendRun copies head and the rest of each frame behind skip bytes to the tail,
+// as many at a time as a chunk has room for.
+func (q *Queue) appendRun(l *Loop, head, b []byte, frame, skip int) {
+	each := len(head) + frame - skip
+	if each > chunkMax {
+		for ; len(b) > 0; b = b[frame:] {
+			q.append(l, head)
+			q.append(l, b[skip:frame])
+		}
+		return
+	}
+	for len(b) > 0 {
+		room := 0
+		if q.tail != nil {
+			room = cap(q.tail.buf) - len(q.tail.buf)
+		}
+		if room < each {
+			room = min(each*(len(b)/frame), chunkMax)
+		}
+		out := q.reserve(l, room)
+		n := min(cap(out)/each, len(b)/frame)
+		out = out[:n*each]
+		q.commit(out)
+		for at := out; len(at) > 0; at, b = at[each:], b[frame:] {
+			copy(at, head)
+			copy(at[len(head):], b[skip:frame])
+		}
+	}
+}
+
 // append copies b to the tail.
 func (q *Queue) append(l *Loop, b []byte) {
 	for len(b) > 0 {

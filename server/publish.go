@@ -8,8 +8,10 @@ import (
 	"peregrine/sublist"
 )
 
-// publish handles PUB and HPUB: who gets the message, and gets it.
-func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
+// publish handles PUB and HPUB: who gets the message, and gets it. It returns
+// who that was if a message with the same control line may be treated the same
+// without asking again (see publishRun), else nil.
+func (c *session) publish(f *codec.Frame, sh *loop.Shared) (repeat *sublist.Result[subscription]) {
 	w := c.w
 	w.tally.inMsgs++
 	w.tally.inBytes += int64(f.Size)
@@ -25,12 +27,12 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	if reservedSubject(f.Subject) && !c.mayUseReserved(f.Subject) || c.perms.rules != nil && !c.mayPublish(f.Subject) {
 		c.sendErr(quoted("Permissions Violation for Publish to ", f.Subject))
 		c.errorf("Publish Violation - Subject %q", f.Subject)
-		return
+		return nil
 	}
 	if len(f.Reply) > 0 && reservedReply(f.Reply) {
 		c.sendErr(quoted("Permissions Violation for Publish with Reply of ", f.Reply))
 		c.errorf("Publish Violation - Reply %q", f.Reply)
-		return
+		return nil
 	}
 	if c.connect.Verbose {
 		c.ok()
@@ -48,6 +50,10 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) {
 	if !reached && len(f.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(f)
 	}
+	if c.repeatable(m, r) {
+		return r
+	}
+	return nil
 }
 
 // Reserved prefixes: replies as gateways map them, now and formerly, raft

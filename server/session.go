@@ -104,7 +104,9 @@ func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need 
 		}
 		consumed += n
 		if f.Op == codec.OpPub || f.Op == codec.OpHPub {
-			c.publish(f, sh)
+			if r := c.publish(f, sh); r != nil {
+				consumed += c.publishRun(b[consumed-n:], n, r)
+			}
 			active = true
 			continue
 		}

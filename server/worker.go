@@ -29,6 +29,8 @@ type worker struct {
 	depth    int         // of hops in use
 	mapFrame codec.Frame // a publish with its mapped subject, which is in mapRoom
 	mapRoom  []byte
+	run      run
+	head     []byte // of the messages of a run
 	tally    tally
 	rng      *rand.PCG
 	debug    bool

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"peregrine/codec"
+	"peregrine/sublist"
+)
+
+// runMax bounds a run, in bytes: it should stay in the first-level cache while
+// each receiver gets its copy.
+const runMax = 32 << 10
+
+// run is messages that came one behind the other with one control line. What
+// that line asks for was found out with the first; the others only have to be
+// counted and copied. first is the message before the run, whose places and sizes
+// all of them share.
+type run struct {
+	first  message
+	bytes  []byte // of all frames; borrowed
+	frames int
+	frame  int // bytes of one
+	// one is what a frame looks like to deliver, for receivers that take them one
+	// by one.
+	one codec.Frame
+}
+
+// repeatable tells whether more messages like m go to r by the same way: there
+// is nothing to decide, log or answer for each.
+func (c *session) repeatable(m *message, r *sublist.Result[subscription]) bool {
+	return m.Tail != nil && len(m.Payload) <= copyMax && m.shared == nil && len(m.Reply) == 0 && len(r.Groups) == 0 &&
+		!c.w.trace && !c.connect.Verbose && !c.connect.Pedantic
+}
+
+// publishRun delivers the frames behind the first one of b that repeat it, which
+// w.msg was made of and r is the match of. It returns their length.
+func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) int {
+	w := c.w
+	m := &w.msg
+	frames := codec.Run(b, m.Frame, n, runMax)
+	if frames == 0 {
+		return 0
+	}
+	for _, sub := range r.Plain {
+		if sub.sess == nil {
+			return 0 // a receiver decides about each message
+		}
+	}
+	w.tally.inMsgs += int64(frames)
+	w.tally.inBytes += int64(frames) * int64(m.Size)
+	run := &w.run
+	run.first, run.frames, run.frame = *m, frames, n
+	run.bytes = b[n : n+frames*n]
+	for _, sub := range r.Plain {
+		w.deliverRun(run, sub)
+	}
+	return frames * n
+}
+
+// deliverRun queues a run for one subscription.
+func (w *worker) deliverRun(run *run, sub *subscription) {
+	m, to := &run.first, sub.sess
+	if to == m.from && !m.from.connect.Echo {
+		return
+	}
+	if m.HeaderLen > 0 && !to.headers.Load() {
+		w.deliverSingly(run, sub)
+		return
+	}
+	head := len("MSG ") + len(m.Subject) + len(" ") + len(sub.sid) + len(" ")
+	if m.HeaderLen > 0 {
+		head++
+	}
+	each := head + len(m.Tail)
+	q, ok := w.lp.QueueRun(to.c, run.frames*each)
+	if !ok {
+		w.deliverSingly(run, sub)
+		return
+	}
+	frames, last := sub.admitRun(int64(run.frames))
+	if last {
+		w.expire(sub)
+	}
+	if frames == 0 {
+		return
+	}
+	b := w.head[:0]
+	if m.HeaderLen > 0 {
+		b = append(b, 'H')
+	}
+	if sub.prefix != "" {
+		b = append(b, sub.prefix...)
+	} else {
+		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
+	}
+	w.head = b
+	w.lp.AppendRun(q, b, run.bytes[:int(frames)*run.frame], run.frame, run.frame-len(m.Tail))
+	q.Msgs += frames
+	q.Payload += frames * int64(m.Size)
+	w.tally.outMsgs += frames
+	w.tally.outBytes += frames * int64(m.Size)
+}
+
+// deliverSingly takes the frames of a run through deliver, for a receiver whose
+// limits may be near or that cannot take them as they stand.
+func (w *worker) deliverSingly(run *run, sub *subscription) {
+	first := run.first.Frame
+	m := &w.msg
+	run.one = *first
+	for i := range run.frames {
+		b := run.bytes[i*run.frame:][:run.frame]
+		run.one.Subject = b[run.frame-len(first.Tail)-1-len(first.Subject):][:len(first.Subject)]
+		run.one.Tail = b[run.frame-len(first.Tail):]
+		run.one.Payload = b[first.Line : first.Line+first.Size]
+		*m = run.first
+		m.Frame = &run.one
+		w.deliver(m, sub)
+	}
+}
+
+// admitRun is admit for several deliveries: it says how many of them may be.
+func (sub *subscription) admitRun(frames int64) (admitted int64, last bool) {
+	if sub.closed.Load() {
+		return 0, false
+	}
+	n := sub.delivered.Add(frames)
+	if max := sub.max.Load(); max > 0 && n >= max {
+		left := max - (n - frames)
+		if left <= 0 {
+			return 0, false
+		}
+		return left, true
+	}
+	return frames, false
+}
