@@ -110,10 +110,18 @@ func (q *Queue) appendRun(l *Loop, head, b []byte, frame, skip int) {
 		n := min(cap(out)/each, len(b)/frame)
 		out = out[:n*each]
 		q.commit(out)
-		for at := out; len(at) > 0; at, b = at[each:], b[frame:] {
-			copy(at, head)
-			copy(at[len(head):], b[skip:frame])
-		}
+		FillRun(out, head, b[:n*frame], frame, skip)
+		b = b[n*frame:]
+	}
+}
+
+// FillRun writes head and what follows the first skip bytes, for each frame of b,
+// to dst, which has just the room.
+func FillRun(dst, head, b []byte, frame, skip int) {
+	each := len(head) + frame - skip
+	for ; len(b) > 0; dst, b = dst[each:], b[frame:] {
+		copy(dst, head)
+		copy(dst[len(head):], b[skip:frame])
 	}
 }
 

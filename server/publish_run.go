@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bytes"
+
 	"peregrine/codec"
+	"peregrine/loop"
 	"peregrine/sublist"
 )
 
@@ -18,6 +21,12 @@ type run struct {
 	bytes  []byte // of all frames; borrowed
 	frames int
 	frame  int // bytes of one
+	// several receivers get it.
+	several bool
+	// What the run is for receivers with this head, made when the first of
+	// several wants it; nil until then.
+	shared *loop.Shared
+	head   []byte
 	// one is what a frame looks like to deliver, for receivers that take them one
 	// by one.
 	one codec.Frame
@@ -48,9 +57,13 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 	w.tally.inBytes += int64(frames) * int64(m.Size)
 	run := &w.run
 	run.first, run.frames, run.frame = *m, frames, n
-	run.bytes = b[n : n+frames*n]
+	run.bytes, run.several = b[n:n+frames*n], len(r.Plain) > 1
 	for _, sub := range r.Plain {
 		w.deliverRun(run, sub)
+	}
+	if run.shared != nil {
+		run.shared.Release()
+		run.shared = nil
 	}
 	return frames * n
 }
@@ -92,11 +105,29 @@ func (w *worker) deliverRun(run *run, sub *subscription) {
 		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
 	}
 	w.head = b
-	w.lp.AppendRun(q, b, run.bytes[:int(frames)*run.frame], run.frame, run.frame-len(m.Tail))
+	if !run.several || frames < int64(run.frames) || run.frames*each < shareMin || !w.shareRun(run, q, b) {
+		w.lp.AppendRun(q, b, run.bytes[:int(frames)*run.frame], run.frame, run.frame-len(m.Tail))
+	}
 	q.Msgs += frames
 	q.Payload += frames * int64(m.Size)
 	w.tally.outMsgs += frames
 	w.tally.outBytes += frames * int64(m.Size)
+}
+
+// shareRun queues the run by reference. That takes receivers with the same head:
+// clients count their subscriptions from 1, so those of a fan-out mostly have it.
+func (w *worker) shareRun(run *run, q *loop.Queue, head []byte) bool {
+	switch {
+	case run.shared == nil:
+		skip := run.frame - len(run.first.Tail)
+		run.shared = loop.NewShared(run.frames * (len(head) + run.frame - skip))
+		run.head = append(run.head[:0], head...)
+		loop.FillRun(run.shared.Bytes(), head, run.bytes, run.frame, skip)
+	case !bytes.Equal(run.head, head):
+		return false
+	}
+	w.lp.AppendShared(q, run.shared, run.shared.Bytes())
+	return true
 }
 
 // deliverSingly takes the frames of a run through deliver, for a receiver whose
