@@ -33,10 +33,13 @@ type run struct {
 }
 
 // repeatable tells whether more messages like m go to r by the same way: there
-// is nothing to decide, log or answer for each.
+// is nothing to decide, log or answer for each. A mapping may choose at random, and
+// what may be published as an answer may be so only once.
 func (c *session) repeatable(m *message, r *sublist.Result[subscription]) bool {
 	return m.Tail != nil && len(m.Payload) <= copyMax && m.shared == nil && len(m.Reply) == 0 && len(r.Groups) == 0 &&
-		!c.w.trace && !c.connect.Verbose && !c.connect.Pedantic
+		!c.w.trace && !c.connect.Verbose && !c.connect.Pedantic &&
+		m.Frame == &c.w.frame && c.acc.Mappings.Load() == nil &&
+		(c.perms.rules == nil || !c.perms.rules.LimitsPublish() || bytes.Equal(m.Subject, c.perms.allowed))
 }
 
 // publishRun delivers the frames behind the first one of b that repeat it, which
@@ -72,6 +75,9 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 func (w *worker) deliverRun(run *run, sub *subscription) {
 	m, to := &run.first, sub.sess
 	if to == m.from && !m.from.connect.Echo {
+		return
+	}
+	if g := sub.guard.Load(); g != nil && !w.passes(g, m, sub) {
 		return
 	}
 	if m.HeaderLen > 0 && !to.headers.Load() {
