@@ -106,6 +106,11 @@ bench-compare: build ## compare with another revision (BASE=revision, needs git)
 	$(PEREGRINE) bench --reference $(BIN)/base/peregrine --reference-name "$(BASE)" \
 		--scenario $(SCENARIO) --pairs $(PAIRS) --changes
 
+.PHONY: bench-store
+bench-store: build ## the storage engine against the disk of DIR (default bin/bench), ARGS="--only append"
+	@mkdir -p $(BIN)/bench
+	$(PEREGRINE) store bench $(ARGS) $(or $(DIR),$(BIN)/bench)
+
 .PHONY: soak
 soak: ## the long variants of the load tests, up to an hour
 	cd conformance && SOAK=1 $(GO) test -count=1 -v ./load -timeout 1h

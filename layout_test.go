@@ -47,6 +47,7 @@ var edges = map[string]string{
 
 	"cmd/peregrine → sublist/transform": "destinations of mappings",
 
+	"cmd/peregrine → internal/storebench": "sub-command store bench",
 	"cmd/peregrine → jetstream/commitlog": "dumps records of a log",
 	"cmd/peregrine → jetstream/inspect":   "sub-command store",
 	"cmd/peregrine → jetstream/store":     "keys and messages of a data directory",
@@ -80,6 +81,12 @@ var edges = map[string]string{
 	"jetstream/engine → jetstream/store":     "the streams and consumers it keeps",
 	"jetstream/engine → vfs":                 "the data directory",
 	"jetstream/engine → " + xxhash:           "checksums of the catalog",
+
+	"internal/storebench → jetstream/commitlog": "measures the log alone, too",
+	"internal/storebench → jetstream/engine":    "what it measures",
+	"internal/storebench → jetstream/store":     "messages to store",
+	"internal/storebench → vfs":                 "the disk's own figures, through the same seam",
+	"internal/storebench → " + unix:             "empties the page cache",
 
 	"jetstream/inspect → jetstream/commitlog":    "looks at its files",
 	"jetstream/inspect → jetstream/engine":       "has it open a directory on an overlay",

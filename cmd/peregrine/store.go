@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"peregrine/internal/storebench"
 	"peregrine/jetstream/inspect"
 	"peregrine/jetstream/store"
 	"peregrine/vfs"
@@ -20,6 +21,7 @@ Usage: peregrine store check  [options] <directory>
        peregrine store stats  [options] <directory>
        peregrine store dump   [options] <directory>
        peregrine store repair --dry-run [options] <directory>
+       peregrine store bench  [options] <directory>
 
 Looks at the data directory of a server that is not running, and changes nothing.
 
@@ -31,6 +33,8 @@ dump     Shows every record of blocks and log, one a line, also those of damaged
          places that are whole.
 repair   With --dry-run: what the next start of a server would put right, file by
          file. It does so by itself; this command never does.
+bench    Something else: measures the storage engine on the disk of a directory. Its
+         options: peregrine store bench --help.
 
 Options:
   --json         one JSON document, or one a line for dump
@@ -79,6 +83,9 @@ type storeRun struct {
 // storeCommand is the sub-command about data directories.
 func storeCommand(args []string, stdout, stderr io.Writer) int {
 	r := &storeRun{stdout: stdout, stderr: stderr}
+	if len(args) > 0 && args[0] == "bench" {
+		return storebench.Main(args[1:], stdout, stderr)
+	}
 	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		io.WriteString(stdout, storeUsage)
 		return storeSound
