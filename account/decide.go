@@ -39,11 +39,13 @@ func (d *Directory) Decide(c *Client) Decision {
 	if len(d.users) > 0 {
 		if noUser && d.users[k.NoAuthUser] != nil {
 			u := d.users[k.NoAuthUser]
+			// As in the reference, a hash does not match itself: it is for users who
+			// have a password to give.
 			cred.User, cred.Pass = u.Name, u.Password
-			return d.decideUser(c, u, &cred, !IsBcrypt(u.Password))
+			return d.decideUser(c, u, &cred)
 		}
 		if cred.User != "" {
-			return d.decideUser(c, d.users[cred.User], &cred, true)
+			return d.decideUser(c, d.users[cred.User], &cred)
 		}
 	}
 	return d.decideSingle(&cred)
@@ -93,8 +95,7 @@ func VerifyNonce(key, nonce, sig string) error {
 }
 
 // decideUser looks at a client that gave a name; u is nil if nobody has it.
-// compare is false if the password is known to be right.
-func (d *Directory) decideUser(c *Client, u *User, cred *Credentials, compare bool) Decision {
+func (d *Directory) decideUser(c *Client, u *User, cred *Credentials) Decision {
 	switch {
 	case u == nil, !u.ConnectionTypes.Allows(c.Type):
 		return d.slowly(deny(""), cred.Pass)
@@ -103,9 +104,6 @@ func (d *Directory) decideUser(c *Client, u *User, cred *Credentials, compare bo
 	}
 	id := d.identity(u)
 	id.User, id.Label = u.Name, "user:"+u.Name
-	if !compare {
-		return Decision{Identity: id}
-	}
 	return d.compare(id, u.Password, cred.Pass)
 }
 

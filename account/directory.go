@@ -19,9 +19,6 @@ type Contents struct {
 	NoSystem bool
 
 	Users []*User
-	// UsersOnly says that Users is all there is even if it is empty: nobody may
-	// connect then.
-	UsersOnly bool
 	// NoAuthUser is the user of clients that give no credentials: a name or an
 	// nkey in Users.
 	NoAuthUser string
@@ -200,7 +197,7 @@ func (d *Directory) Contents() Contents { return d.contents }
 // Required tells whether clients have to say who they are.
 func (d *Directory) Required() bool {
 	c := &d.contents
-	return c.UsersOnly || len(d.users) > 0 || len(d.nkeys) > 0 || c.User != "" || c.Token != ""
+	return len(d.users) > 0 || len(d.nkeys) > 0 || c.User != "" || c.Token != ""
 }
 
 // Announced is Required as the first INFO tells it: clients without credentials

@@ -31,9 +31,6 @@ type User struct {
 	Account         string // "" is the global one
 }
 
-// HasUsers tells that the block has a list of users, perhaps an empty one.
-func (a *Authorization) HasUsers() bool { return a.hasUsers }
-
 // ID is what a client gives as its name: that of the user or its key.
 func (u *User) ID() string {
 	if u.Nkey != "" {

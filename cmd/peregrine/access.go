@@ -18,7 +18,6 @@ func directory(o *config.Options) (*account.Directory, error) {
 	}
 	if a := o.Authorization; a != nil {
 		c.User, c.Password, c.Token, c.ProxyRequired = a.User, a.Password, a.Token, a.ProxyRequired
-		c.UsersOnly = a.HasUsers()
 	}
 	shared := make(map[*config.Permissions]*account.Permissions)
 	for _, u := range o.AllUsers() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -34,6 +35,14 @@ type Server struct {
 
 	mu       sync.Mutex
 	expected bool // someone asked for the end
+}
+
+// ConfigFile returns the path that -c gave, empty if none.
+func (s *Server) ConfigFile() string {
+	if i := slices.Index(s.cmd.Args, "-c"); i >= 0 && i+1 < len(s.cmd.Args) {
+		return s.cmd.Args[i+1]
+	}
+	return ""
 }
 
 // Start runs the seat's server on a free loopback port with the flags added,

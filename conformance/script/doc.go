@@ -17,6 +17,8 @@
 //	config               the indented lines that follow are a configuration file
 //	pings                PINGs of the server belong to the transcript; without
 //	                     this they are left out, because a slow run sees them
+//	reload               the indented lines that follow become the configuration
+//	                     file of the running server, which is told to read it
 //	open NAME            dial, and read one line: the INFO
 //	dial NAME            dial only
 //	send NAME BYTES      one write
@@ -27,6 +29,9 @@
 //	                     before the next is sent
 //	drip NAME BYTES      the same, byte by byte
 //	splits NAME BYTES    BYTES once per possible cut, a sync after each
+//	sign NAME USER BYTES one write, with <sig> or <padded> replaced by the
+//	                     signature of the last nonce with USER's key; <nkey:USER>
+//	                     is that user's public key, in a configuration too
 //	sync NAME            send PING, read through PONG
 //	line NAME [N]        read N lines
 //	sorted NAME N        read N deliveries, written down in the order of their

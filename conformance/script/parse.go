@@ -1,11 +1,15 @@
 package script
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/nats-io/nkeys"
 )
 
 // Script is a parsed script.
@@ -22,7 +26,8 @@ type Step struct {
 	Line  int    // in the file, from 1
 	Verb  string // a key of grammar
 	Conn  string // the connection's name; the signal's for signal
-	Bytes []byte // of send, answer, repeat, cut, drip, splits, until; the pattern of logs
+	User  string // of sign
+	Bytes []byte // the text of reload; of send, answer, repeat, cut, drip, splits, until; the pattern of logs
 	Count int    // of repeat, line, sorted, logs
 	Cuts  []int  // of cut
 	Maybe bool   // of eof
@@ -52,6 +57,7 @@ var grammar = map[string]func(s *Step, rest string) error{
 	"signal": signalName,
 	"send":   nameBytes,
 	"answer": nameBytes,
+	"sign":   nameUserBytes,
 	"drip":   nameBytes,
 	"splits": nameBytes,
 	"until":  nameBytes,
@@ -66,13 +72,17 @@ var grammar = map[string]func(s *Step, rest string) error{
 // Parse reads a script. An error names the line.
 func Parse(text string) (*Script, error) {
 	s := new(Script)
-	inConfig := false
+	var block func(line string) // takes the indented lines of config or reload
+	text = keyName.ReplaceAllStringFunc(text, func(name string) string {
+		_, public := userKeys(keyName.FindStringSubmatch(name)[1])
+		return public
+	})
 	for i, line := range strings.Split(text, "\n") {
-		if inConfig && (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")) {
-			s.Config += strings.TrimSpace(line) + "\n"
+		if block != nil && (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")) {
+			block(strings.TrimSpace(line) + "\n")
 			continue
 		}
-		inConfig = false
+		block = nil
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -85,7 +95,12 @@ func Parse(text string) (*Script, error) {
 			s.Pings = true
 			continue
 		case "config":
-			inConfig = true
+			block = func(line string) { s.Config += line }
+			continue
+		case "reload":
+			s.Steps = append(s.Steps, Step{Line: i + 1, Verb: verb})
+			step := len(s.Steps) - 1
+			block = func(line string) { s.Steps[step].Bytes = append(s.Steps[step].Bytes, line...) }
 			continue
 		}
 		step := Step{Line: i + 1, Verb: verb}
@@ -122,6 +137,38 @@ func nameBytes(s *Step, rest string) error {
 		return err
 	}
 	return setBytes(s, text)
+}
+
+func nameUserBytes(s *Step, rest string) error {
+	name, rest, _ := strings.Cut(rest, " ")
+	if err := nameOnly(s, name); err != nil {
+		return err
+	}
+	user, text, _ := strings.Cut(rest, " ")
+	s.User = user
+	return setBytes(s, text)
+}
+
+// keyName is how a script writes the public key of a user.
+var keyName = regexp.MustCompile(`<nkey:([a-z0-9]+)>`)
+
+// userKeys returns the keys of the user of that name: the same ones always, for
+// tests alone.
+func userKeys(name string) (nkeys.KeyPair, string) {
+	seed := sha256.Sum256([]byte("peregrine script " + name))
+	raw, err := nkeys.EncodeSeed(nkeys.PrefixByteUser, seed[:])
+	if err != nil {
+		panic(err) // 32 bytes are a seed
+	}
+	pair, err := nkeys.FromSeed(raw)
+	if err != nil {
+		panic(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		panic(err)
+	}
+	return pair, public
 }
 
 func nameCountBytes(s *Step, rest string) error {
@@ -234,9 +281,15 @@ func (s *Script) String() string {
 
 // String writes the step in the script's language.
 func (s Step) String() string {
+	if s.Verb == "reload" {
+		return strings.TrimSuffix("reload\n  "+strings.ReplaceAll(string(s.Bytes), "\n", "\n  "), "\n  ")
+	}
 	words := []string{s.Verb}
 	if s.Conn != "" {
 		words = append(words, s.Conn)
+	}
+	if s.User != "" {
+		words = append(words, s.User)
 	}
 	if s.Count > 0 {
 		words = append(words, strconv.Itoa(s.Count))

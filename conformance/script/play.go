@@ -2,8 +2,10 @@ package script
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +25,7 @@ type player struct {
 	server *harness.Server
 	peers  map[string]*peer
 	asked  map[string][]byte // the last request's subject for answers, by name
+	nonces map[string][]byte // the last one of INFO, by name
 	order  []string          // names as they were opened
 	logged int               // lines of the log that logs steps have passed
 	out    Transcript
@@ -33,7 +36,7 @@ type player struct {
 // Play runs s against server. An error tells the line that could not be
 // finished; the transcript so far comes with it.
 func Play(s *Script, server *harness.Server) (Transcript, error) {
-	p := &player{server: server, peers: make(map[string]*peer), asked: make(map[string][]byte), keepPings: s.Pings}
+	p := &player{server: server, peers: make(map[string]*peer), asked: make(map[string][]byte), nonces: make(map[string][]byte), keepPings: s.Pings}
 	defer p.closeAll()
 	for _, step := range s.Steps {
 		if err := p.step(step); err != nil {
@@ -87,6 +90,8 @@ func (p *player) step(s Step) error {
 		return nil
 	case "logs":
 		return p.logs(s)
+	case "reload":
+		return p.reload(s)
 	}
 	peer, known := p.peers[s.Conn]
 	if !known {
@@ -101,6 +106,8 @@ func (p *player) step(s Step) error {
 			return errors.New("no request was read")
 		}
 		return peer.write(bytes.ReplaceAll(s.Bytes, []byte("<reply>"), reply))
+	case "sign":
+		return p.sign(s, peer)
 	case "repeat":
 		return repeat(peer, s.Bytes, s.Count)
 	case "cut":
@@ -261,11 +268,50 @@ func (p *player) received(name string, got []byte, ended bool) {
 	if all := serviceReply.FindAll(got, -1); all != nil {
 		p.asked[name] = bytes.Clone(all[len(all)-1])
 	}
+	if m := nonce.FindSubmatch(got); m != nil {
+		p.nonces[name] = bytes.Clone(m[1])
+	}
 	e := Entry{Conn: name, Data: got}
 	if ended {
 		e.Note = closedNote
 	}
 	p.add(e)
+}
+
+// nonce is what INFO gives to sign.
+var nonce = regexp.MustCompile(`"nonce":"([^"]*)"`)
+
+// sign sends bytes with the signature of the last nonce in them.
+func (p *player) sign(s Step, peer *peer) error {
+	pair, _ := userKeys(s.User)
+	sig, err := pair.Sign(p.nonces[s.Conn])
+	if err != nil {
+		return err
+	}
+	text := bytes.ReplaceAll(s.Bytes, []byte("<sig>"), []byte(base64.RawURLEncoding.EncodeToString(sig)))
+	return peer.write(bytes.ReplaceAll(text, []byte("<padded>"), []byte(base64.StdEncoding.EncodeToString(sig))))
+}
+
+// reload gives the server another configuration and waits until it says what it
+// made of it.
+func (p *player) reload(s Step) error {
+	path := p.server.ConfigFile()
+	if path == "" {
+		return errors.New("the server has no configuration file")
+	}
+	if err := os.WriteFile(path, s.Bytes, 0o600); err != nil {
+		return err
+	}
+	p.logged = len(p.server.Log.Lines())
+	p.server.Signal(syscall.SIGHUP)
+	if err := p.logs(Step{Count: 1, Bytes: []byte("Reloaded server configuration|Failed to reload")}); err != nil {
+		return err
+	}
+	// Why is not compared: here it has a place in the file.
+	last := &p.out[len(p.out)-1]
+	verdict, _, _ := bytes.Cut(last.Data, []byte("configuration"))
+	last.Data = append(bytes.Clone(verdict), '\n')
+	return nil
 }
 
 func (p *player) eof(s Step, peer *peer) error {

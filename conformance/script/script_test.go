@@ -22,6 +22,10 @@ line a 3
 eof a maybe
 signal USR2
 logs 2 a b
+reload
+  a: 2
+  b { }
+sign a me CONNECT {"nkey":"<nkey:me>","sig":"<sig>"}\r\n
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +36,7 @@ logs 2 a b
 	if want := "a: 1\nb { c: 2 }\n"; s.Config != want || !s.Pings {
 		t.Errorf("config %q, pings %v", s.Config, s.Pings)
 	}
-	if len(s.Steps) != 9 {
+	if len(s.Steps) != 11 {
 		t.Fatalf("%d steps: %+v", len(s.Steps), s.Steps)
 	}
 	if got, want := string(s.Steps[1].Bytes), "PUB foo 2\r\n\x00é\"é "; got != want {
@@ -40,6 +44,9 @@ logs 2 a b
 	}
 	if !slices.Equal(s.Steps[2].Cuts, []int{1, 3}) || s.Steps[3].Count != 12 || s.Steps[4].Count != 1 || s.Steps[5].Count != 3 {
 		t.Errorf("numbers: %+v", s.Steps[2:6])
+	}
+	if string(s.Steps[9].Bytes) != "a: 2\nb { }\n" || s.Steps[10].User != "me" || !strings.Contains(string(s.Steps[10].Bytes), `"nkey":"U`) {
+		t.Errorf("steps: %+v", s.Steps[9:])
 	}
 	if !s.Steps[6].Maybe || s.Steps[8].Line != 15 || string(s.Steps[8].Bytes) != "a b" {
 		t.Errorf("last steps: %+v", s.Steps[6:])

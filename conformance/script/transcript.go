@@ -31,6 +31,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"(port|client_id)":[1-9][0-9]*`), `"$1":<$1>`},
 	{regexp.MustCompile(`"go":"go1\.[0-9.]+"`), `"go":"<go>"`},
 	{regexp.MustCompile(`"git_commit":"[0-9a-f]{7}",`), ``},
+	{regexp.MustCompile(`sha256:[0-9a-f]{64}`), `sha256:<digest>`},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]{4,5}\b`), `127.0.0.1:<port>`},
 	{regexp.MustCompile(`^\[[0-9]+\] [0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:.]{15} `), `[<pid>] <time> `},
 	{regexp.MustCompile(`\b(cid):[0-9]+\b`), `$1:<n>`},
