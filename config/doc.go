@@ -52,6 +52,6 @@
 //
 // # Sources
 //
-// The running nats-server 2.15.2: the tests give it every file of testdata when
-// REFERENCE_BIN names it. Formats of nkeys and JWTs: their documentation.
+// The running nats-server 2.15.2: conformance/config gives it every file of
+// testdata. Formats of nkeys and JWTs: their documentation.
 package config

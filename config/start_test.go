@@ -1,22 +1,19 @@
 package config
 
 import (
-	"bufio"
-	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"peregrine/config/corpus"
 )
 
 // startFiles are configurations that -t accepts and a start refuses.
 func startFiles(t *testing.T) []string {
 	inTestdata(t)
-	files, err := filepath.Glob("start/*.conf")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	files, err := corpus.StartFiles()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }
@@ -62,40 +59,5 @@ func golden(t *testing.T, file, text string) {
 	}
 	if text != string(want) {
 		t.Fatalf("%s: more lines than there", file)
-	}
-}
-
-// TestStartReference lets the reference server refuse to start.
-func TestStartReference(t *testing.T) {
-	bin := os.Getenv("REFERENCE_BIN")
-	if bin == "" {
-		t.Skip("REFERENCE_BIN is not set")
-	}
-	for _, file := range startFiles(t) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		cmd := exec.CommandContext(ctx, bin, "-a", "127.0.0.1", "-p", "-1", "-sd", t.TempDir(), "-c", file)
-		out, err := cmd.StderrPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var first string
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			line := lines.Text()
-			if first == "" {
-				first = strings.TrimPrefix(line, "nats-server: ")
-			}
-			if strings.Contains(line, "Server is ready") {
-				first = "starts"
-				_ = cmd.Process.Kill()
-			}
-		}
-		_ = cmd.Wait()
-		cancel()
-		if ours := refusal(t, file); ours != first {
-			t.Errorf("%s:\nreference %s\nours      %s", file, first, ours)
-		}
 	}
 }

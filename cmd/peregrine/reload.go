@@ -103,7 +103,7 @@ func (p *process) take(next *config.Options, changes config.Changes) {
 func (p *process) refuseFixed(changes config.Changes, next *config.Options) error {
 	for _, change := range changes {
 		path := change.Path
-		if path == "" || livePaths[path] != nil {
+		if path == "" || livePaths[path] != nil || isAside(path) {
 			continue
 		}
 		if slices.Contains(logPaths, path) || slices.Contains(serverPaths, path) || slices.Contains(alwaysChanged, path) {
@@ -113,6 +113,14 @@ func (p *process) refuseFixed(changes config.Changes, next *config.Options) erro
 		return fmt.Errorf("config reload not supported for %s: old=%v, new=%v", path, old, new)
 	}
 	return nil
+}
+
+// isAside says whether an option tunes what this version does not have, so that
+// there is nothing to change.
+func isAside(path string) bool {
+	return slices.ContainsFunc(config.Table(), func(o config.Option) bool {
+		return o.Path == path && o.Aside && !hasPart(o.Waiting)
+	})
 }
 
 // valuesOf returns an option's value in two configurations, for a message.

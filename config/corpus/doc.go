@@ -3,7 +3,9 @@
 // # Words
 //
 // The corpus is the files of config/testdata/corpus; each has one thing to say,
-// which its name tells. An outcome is what a server says of one with -t.
+// which its name tells. An outcome is what a server says of one with -t. Beside it,
+// start has files that are refused at a start only, and reload.txt changes of a
+// configuration while a server runs.
 //
 // # Use
 //

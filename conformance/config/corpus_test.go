@@ -23,8 +23,25 @@ const workers = 4
 
 // TestCorpus gives the corpus to both servers.
 func TestCorpus(t *testing.T) {
+	inTestdata(t)
+	files, err := corpus.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := readRules(t, files)
+
+	inParallel(t, files, nameOf, func(t *testing.T, file string) {
+		if err := compare(t, file, rules[nameOf(file)]); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// inTestdata moves to where the corpus is and sets its variables.
+func inTestdata(t *testing.T) {
+	t.Helper()
 	for _, seat := range harness.Seats {
-		harness.Binary(t, seat)
+		harness.Binary(t, seat) // found from this folder
 	}
 	t.Chdir(filepath.Join("..", "..", "config", "testdata"))
 	for _, v := range corpus.Environ() {
@@ -32,24 +49,18 @@ func TestCorpus(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	t.Setenv("HOME", "/home/corpus")
-	files, err := corpus.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := readRules(t, files)
+}
 
-	// Tests that run in parallel cannot have this folder and environment.
+// inParallel runs a test for each of all. Tests of T.Parallel cannot have a folder
+// and an environment of their own.
+func inParallel[T any](t *testing.T, all []T, name func(T) string, test func(t *testing.T, one T)) {
+	t.Helper()
 	var next atomic.Int64
 	var work sync.WaitGroup
 	for range workers {
 		work.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(files)); i = next.Add(1) - 1 {
-				file := files[i]
-				t.Run(nameOf(file), func(t *testing.T) {
-					if err := compare(t, file, rules[nameOf(file)]); err != nil {
-						t.Error(err)
-					}
-				})
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				t.Run(name(all[i]), func(t *testing.T) { test(t, all[i]) })
 			}
 		})
 	}

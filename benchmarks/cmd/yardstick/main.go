@@ -1,10 +1,11 @@
 // Command yardstick measures two servers in the plainest way there is, to check
 // the real benchmark by: it shares no code with it. A fixed amount of work is
-// timed from its beginning to its end, over ordinary connections with a
-// goroutine each (and the stock client for requests); CPU is what the kernel
-// charged the server for its whole life.
+// timed from its beginning to its end; CPU is what the kernel charged the server
+// for its whole life. Clients are of one of two kinds: all subscribers on one
+// thread, as in the benchmark and in any client built on an event loop, or a
+// goroutine for each and the stock client for requests.
 //
-//	yardstick -a PATH -b PATH [-pairs N] [-seconds S] [-scenario NAMES] [-report FILE]
+//	yardstick -a PATH -b PATH [-pairs N] [-seconds S] [-clients thread|goroutines] [-scenario NAMES] [-report FILE]
 //
 // With -report it says how far the ratios are from those in a report of the
 // real benchmark.
@@ -24,12 +25,20 @@ import (
 // seconds that took, and the median latency in seconds where there is one.
 type work struct {
 	name string
-	do   func(addr string, n int) (outcome, error)
+	do   func(addr string, n int, m model) (outcome, error)
 	// figures to compare with the report: its metric, and how to read it here.
 	metric string
 	read   func(outcome, cpuSeconds) float64
 	first  int // messages of the trial that sizes the real runs
 }
+
+// model is how clients use threads.
+type model string
+
+const (
+	oneThread  model = "thread"     // that reads for all subscribers, and asks and answers
+	goroutines model = "goroutines" // for each connection; the stock client for requests
+)
 
 type outcome struct {
 	messages int
@@ -63,16 +72,20 @@ func main() {
 	b := flag.String("b", "", "`path` of the server in seat B")
 	pairs := flag.Int("pairs", 3, "runs in each seat, interleaved")
 	seconds := flag.Float64("seconds", 1, "how long a run should take")
+	clients := flag.String("clients", string(oneThread), "`how` clients use threads: thread or goroutines")
 	names := flag.String("scenario", "", "`names` separated by commas; empty: all")
 	reportFile := flag.String("report", "", "`file` of a report to compare the ratios with")
 	flag.Parse()
-	if err := measure(*a, *b, *pairs, *seconds, *names, *reportFile); err != nil {
+	if err := measure(*a, *b, *pairs, *seconds, model(*clients), *names, *reportFile); err != nil {
 		fmt.Fprintln(os.Stderr, "yardstick:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(a, b string, pairs int, seconds float64, names, reportFile string) error {
+func measure(a, b string, pairs int, seconds float64, m model, names, reportFile string) error {
+	if m != oneThread && m != goroutines {
+		return fmt.Errorf("-clients %q: want %s or %s", m, oneThread, goroutines)
+	}
 	var report *bench.Report
 	if reportFile != "" {
 		var err error
@@ -85,7 +98,7 @@ func measure(a, b string, pairs int, seconds float64, names, reportFile string) 
 		if names != "" && !slices.Contains(strings.Split(names, ","), w.name) {
 			continue
 		}
-		as, bs, err := w.pairs(a, b, pairs, seconds)
+		as, bs, err := w.pairs(a, b, pairs, seconds, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -113,12 +126,12 @@ func (w work) against(report *bench.Report, ratio float64) string {
 }
 
 // pairs returns one figure per run in each seat.
-func (w work) pairs(a, b string, pairs int, seconds float64) (as, bs []float64, err error) {
+func (w work) pairs(a, b string, pairs int, seconds float64, m model) (as, bs []float64, err error) {
 	var sizes [2]int
 	for i, path := range []string{a, b} {
 		sizes[i] = w.first
 		for range 2 { // the first guess comes from a run that is mostly start
-			o, _, err := w.once(path, sizes[i])
+			o, _, err := w.once(path, sizes[i], m)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -127,7 +140,7 @@ func (w work) pairs(a, b string, pairs int, seconds float64) (as, bs []float64, 
 	}
 	for range pairs {
 		for i, path := range []string{a, b} {
-			o, cpu, err := w.once(path, sizes[i])
+			o, cpu, err := w.once(path, sizes[i], m)
 			if err != nil {
 				return nil, nil, err
 			}

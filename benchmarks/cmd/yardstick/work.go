@@ -3,20 +3,16 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // once does n messages' work on a fresh server at path.
-func (w work) once(path string, n int) (outcome, cpuSeconds, error) {
+func (w work) once(path string, n int, m model) (outcome, cpuSeconds, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return outcome{}, 0, err
@@ -39,7 +35,7 @@ func (w work) once(path string, n int) (outcome, cpuSeconds, error) {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		return w.do(addr, n)
+		return w.do(addr, n, m)
 	}()
 	cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
@@ -53,50 +49,53 @@ func (w work) once(path string, n int) (outcome, cpuSeconds, error) {
 // One message is one delivery, or one publish when nobody listens.
 type traffic struct{ pubs, subs, payload int }
 
-func (t traffic) do(addr string, n int) (outcome, error) {
+func (t traffic) do(addr string, n int, m model) (outcome, error) {
 	each := n / t.pubs / max(1, t.subs)
 	delivered := int64(each*t.pubs) * int64(len("MSG yard.000 1 ")+len(fmt.Sprint(t.payload))+4+t.payload)
-	var all sync.WaitGroup
-	errs := make(chan error, t.pubs+t.subs)
-	attempt := func(body func() error) {
-		all.Go(func() {
-			if err := body(); err != nil {
-				errs <- err
-			}
-		})
+	subs, err := connectMany(addr, "SUB yard.000 1\r\n", t.subs)
+	defer closeAll(subs)
+	if err != nil {
+		return outcome{}, err
 	}
-	for range t.subs {
-		c, err := connect(addr, "SUB yard.000 1\r\n")
-		if err != nil {
-			return outcome{}, err
-		}
-		defer c.Close()
-		attempt(func() error {
-			_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(struct{ io.Reader }{c}, delivered), make([]byte, 128<<10))
-			return err
-		})
+	pubs, err := connectMany(addr, "", t.pubs)
+	defer closeAll(pubs)
+	if err != nil {
+		return outcome{}, err
 	}
-	var conns []net.Conn
-	for range t.pubs {
-		c, err := connect(addr, "")
-		if err != nil {
-			return outcome{}, err
+	var all errorGroup
+	if m == oneThread {
+		all.attempt(func() error { return readTogether(subs, delivered) })
+	} else {
+		for _, c := range subs {
+			all.attempt(func() error { return readAlone(c, delivered) })
 		}
-		defer c.Close()
-		conns = append(conns, c)
 	}
 	start := time.Now()
-	for _, c := range conns {
-		attempt(func() error { return t.publish(c, each) })
+	for _, c := range pubs {
+		all.attempt(func() error { return t.publish(c, each) })
 	}
-	all.Wait()
-	o := outcome{messages: each * t.pubs * max(1, t.subs), seconds: time.Since(start).Seconds()}
-	select {
-	case err := <-errs:
-		return o, err
-	default:
-		return o, nil
-	}
+	err = all.wait()
+	return outcome{messages: each * t.pubs * max(1, t.subs), seconds: time.Since(start).Seconds()}, err
+}
+
+// errorGroup runs functions side by side and keeps the first error.
+type errorGroup struct {
+	work  sync.WaitGroup
+	once  sync.Once
+	first error
+}
+
+func (g *errorGroup) attempt(body func() error) {
+	g.work.Go(func() {
+		if err := body(); err != nil {
+			g.once.Do(func() { g.first = err })
+		}
+	})
+}
+
+func (g *errorGroup) wait() error {
+	g.work.Wait()
+	return g.first
 }
 
 func (t traffic) publish(c net.Conn, n int) error {
@@ -142,36 +141,19 @@ func pingPong(c net.Conn) error {
 	return nil
 }
 
-// requests makes n requests of 64 B one after the other with the stock client.
-func requests(addr string, n int) (outcome, error) {
-	responder, err := nats.Connect("nats://" + addr)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer responder.Close()
-	requester, err := nats.Connect("nats://" + addr)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer requester.Close()
-	if _, err := responder.Subscribe("yard", func(m *nats.Msg) { m.Respond(m.Data) }); err != nil {
-		return outcome{}, err
-	}
-	if err := responder.Flush(); err != nil {
-		return outcome{}, err
-	}
-	payload := make([]byte, 64)
-	took := make([]float64, n)
-	start := time.Now()
-	for i := range took {
-		before := time.Now()
-		if _, err := requester.Request("yard", payload, 5*time.Second); err != nil {
-			return outcome{}, err
+func connectMany(addr, more string, n int) (all []net.Conn, err error) {
+	for range n {
+		c, err := connect(addr, more)
+		if err != nil {
+			return all, err
 		}
-		took[i] = time.Since(before).Seconds()
+		all = append(all, c)
 	}
-	o := outcome{messages: n, seconds: time.Since(start).Seconds()}
-	slices.Sort(took)
-	o.median = took[n/2]
-	return o, nil
+	return all, nil
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		c.Close()
+	}
 }
