@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -83,10 +83,6 @@ func (o *Options) completeTop() {
 	if o.HTTPHost == "" {
 		o.HTTPHost = o.Host
 	}
-	if !strings.HasPrefix(o.HTTPBasePath, "/") {
-		o.HTTPBasePath = "/" + o.HTTPBasePath
-	}
-	o.HTTPBasePath = path.Clean(o.HTTPBasePath)
 	if a := o.Authorization; a != nil {
 		orDuration(&a.Timeout, authTimeoutFor(o.TLS))
 	}
@@ -143,12 +139,29 @@ func (o *Options) checkAuth() error {
 	if err := o.checkNoAuthUser(o.NoAuthUser); err != nil {
 		return err
 	}
-	if o.ClientAdvertise != "" && strings.Contains(o.ClientAdvertise, ":") {
-		if _, _, err := net.SplitHostPort(o.ClientAdvertise); err != nil {
-			return fmt.Errorf("invalid ClientAdvertise value of %s, err=%w", o.ClientAdvertise, err)
-		}
+	if _, _, err := o.Advertised(); err != nil {
+		return fmt.Errorf("invalid ClientAdvertise value of %s, err=%w", o.ClientAdvertise, err)
 	}
 	return nil
+}
+
+// Advertised is what ClientAdvertise says: a host, empty if there is none, and a
+// port, 0 if it is that of the listener.
+func (o *Options) Advertised() (host string, port int, err error) {
+	if o.ClientAdvertise == "" {
+		return "", 0, nil
+	}
+	host, text, err := net.SplitHostPort(o.ClientAdvertise)
+	if missing := (*net.AddrError)(nil); errors.As(err, &missing) && strings.Contains(missing.Err, "missing port") {
+		host, text, err = net.SplitHostPort(o.ClientAdvertise + ":0")
+	}
+	if err == nil {
+		port, err = strconv.Atoi(strings.TrimSpace(text))
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	return strings.TrimSpace(host), max(port, 0), nil
 }
 
 // checkNoAuthUser finds why the user of clients without credentials is none.

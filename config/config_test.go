@@ -16,7 +16,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, pair := range map[string][2]any{
-		"host": {o.Host, "0.0.0.0"}, "port": {o.Port, 4222}, "http_host": {o.HTTPHost, "0.0.0.0"}, "base": {o.HTTPBasePath, "/"},
+		"host": {o.Host, "0.0.0.0"}, "port": {o.Port, 4222}, "http_host": {o.HTTPHost, "0.0.0.0"}, "base": {o.HTTPBasePath, ""},
 		"line": {o.MaxControlLine, int32(4096)}, "payload": {o.MaxPayload, int32(1 << 20)}, "pending": {o.MaxPending, int64(64 << 20)},
 		"conn": {o.MaxConn, 65536}, "closed": {o.MaxClosedClients, 10000}, "ping": {o.PingInterval, 2 * time.Minute}, "max": {o.MaxPingsOut, 2},
 		"deadline": {o.WriteDeadline, 10 * time.Second}, "duck": {o.LameDuckDuration, 2 * time.Minute}, "grace": {o.LameDuckGracePeriod, 10 * time.Second},

@@ -17,10 +17,7 @@ const (
 	PartOCSP        Part = "OCSP"
 	PartOperator    Part = "operator mode"
 	PartProxies     Part = "trusted proxies"
-	PartTags        Part = "server tags and metadata"
 	PartTLS         Part = "TLS"
-	PartTraceCut    Part = "shortened traces"
 	PartWebSocket   Part = "WebSocket"
 	PartWritePolicy Part = "write timeout policies"
-	PartMonitoring  Part = "monitoring beyond one HTTP port"
 )

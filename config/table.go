@@ -41,7 +41,8 @@ type Spec struct {
 
 	Flags []string // spellings on the command line, without dashes
 	Varz  string   // the field of /varz that shows it
-	// Use is the field of Options, or of a block, that the program reads. Else
+	// Use is the field of the block's type, or the method, that the program asks.
+	// "Type.Field" is one of another type. Else
 	// Waiting names the part of the server that is missing, or Ignored says why
 	// nobody reads it.
 	Use     string
@@ -58,9 +59,10 @@ type Option struct {
 	Type string // in words
 	Spec
 
-	get  func(*Options) any
-	set  func(*Options, string) error
-	keys int // number of options inside, all levels
+	owner string // the type that its block goes into
+	get   func(*Options) any
+	set   func(*Options, string) error
+	keys  int // number of options inside, all levels
 }
 
 // Name is the last key of the path.
@@ -198,7 +200,7 @@ func (b *block[T]) rows(prefix string, at func(*Options) *T) []Option {
 	var all []Option
 	for i := range b.entries {
 		e := &b.entries[i]
-		o := Option{Path: prefix + e.name, Type: e.kind, Spec: e.Spec}
+		o := Option{Path: prefix + e.name, Type: e.kind, Spec: e.Spec, owner: reflect.TypeFor[T]().Name()}
 		if at != nil && e.get != nil {
 			o.get = func(opts *Options) any {
 				if t := at(opts); t != nil {

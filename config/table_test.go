@@ -1,13 +1,6 @@
 package config
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +15,7 @@ func TestTable(t *testing.T) {
 		t.Fatalf("the table has %d options only", len(rows))
 	}
 	names := make(map[string]string)
-	read := fieldsRead(t)
+	read := readByOthers(t)
 	for i := range rows {
 		o := &rows[i]
 		problem := func(text string) { t.Errorf("%s: %s", o.Path, text) }
@@ -50,8 +43,12 @@ func TestTable(t *testing.T) {
 		if users != 1 {
 			problem("needs one of Use, Waiting and Ignored")
 		}
-		if o.Use != "" && !read[o.Use] {
-			problem("nobody reads " + o.Use)
+		use := o.Use
+		if use != "" && !strings.Contains(use, ".") {
+			use = o.owner + "." + use
+		}
+		if use != "" && !read[use] {
+			problem("nobody reads " + use)
 		}
 		parent := strings.TrimSuffix(o.Path, o.Name())
 		for _, name := range append(o.Aliases, o.Name()) {
@@ -69,44 +66,6 @@ func TestTable(t *testing.T) {
 			}
 		}
 	}
-}
-
-// fieldsRead are the names behind a dot in the packages of this module that
-// import config.
-func fieldsRead(t *testing.T) map[string]bool {
-	read := make(map[string]bool)
-	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			if _, err := os.Stat(filepath.Join(path, "go.mod")); e.Name() == "config" || err == nil && path != ".." || strings.HasPrefix(e.Name(), ".") && path != ".." {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"peregrine/config"` }) {
-			return nil
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok {
-				read[s.Sel.Name] = true
-			}
-			return true
-		})
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return read
 }
 
 // TestEveryDefaultReads completes a configuration with every block in it.

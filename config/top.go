@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,10 +39,10 @@ var clientOptions = []entry[Options]{
 		}),
 	custom("server_tags", kindTexts, readTags, func(o *Options) any { return o.ServerTags },
 		Spec{Unset: "none", Range: "words such as `region:east`; kept in small letters", Reload: Live, Log: "tags",
-			Varz: "tags", Waiting: PartTags, Doc: "Tags for the placement of streams and for monitoring requests."}),
+			Varz: "tags", Use: "ServerTags", Doc: "Tags for the placement of streams and for monitoring requests."}),
 	custom("server_metadata", "map of strings", readMetadata, func(o *Options) any { return o.ServerMetadata },
 		Spec{Unset: "none", Range: "any strings", Reload: Live, Log: "metadata",
-			Varz: "metadata", Waiting: PartTags, Doc: "Facts about the server for monitoring."}),
+			Varz: "metadata", Use: "ServerMetadata", Doc: "Facts about the server for monitoring."}),
 	boolean("no_header_support", func(o *Options) *bool { return &o.NoHeaderSupport },
 		Spec{Field: "NoHeaderSupport", Use: "NoHeaderSupport", Doc: "Refuse message headers."}),
 	boolean("disable_sublist_cache", func(o *Options) *bool { return &o.NoSublistCache },
@@ -101,7 +102,7 @@ var monitorOptions = []entry[Options]{
 		Spec{Unset: "no monitoring", Range: "-1 (any free port) to 65535", Field: "HTTPSPort", Flags: []string{"ms", "https_port"},
 			Varz: "https_port", Waiting: PartTLS, Doc: "Port of the monitoring pages over TLS."}),
 	text("http_base_path", func(o *Options) *string { return &o.HTTPBasePath },
-		Spec{Default: `"/"`, Range: "a path", Field: "HTTPBasePath", Varz: "http_base_path", Waiting: PartMonitoring, Doc: "Path in front of those of the monitoring pages."}),
+		Spec{Unset: "`/`", Range: "a path", Field: "HTTPBasePath", Varz: "http_base_path", Use: "HTTPBasePath", Doc: "Path in front of those of the monitoring pages."}),
 	filePath("pid_file", func(o *Options) *string { return &o.PidFile },
 		Spec{Aliases: []string{"pidfile"}, Unset: "none", Reload: Live, Log: "pid_file = %v", Flags: []string{"P", "pid"},
 			Use: "PidFile", Doc: "File that gets the process id."}),
@@ -125,7 +126,7 @@ var logOptions = []entry[Options]{
 	traceToo("trace_verbose", func(o *Options) *bool { return &o.TraceVerbose },
 		Spec{Reload: Live, Log: "trace_verbose = %v", Use: "Trace", Doc: "Log protocol lines, those of the system account too. Sets `trace`."}),
 	traceToo("trace_headers", func(o *Options) *bool { return &o.TraceHeaders },
-		Spec{Reload: Live, Log: "trace_headers = %v", Waiting: PartTraceCut, Doc: "Log protocol lines with the headers of messages and without payloads. Sets `trace`."}),
+		Spec{Reload: Live, Log: "trace_headers = %v", Use: "TraceHeaders", Doc: "Log protocol lines with the headers of messages and without payloads. Sets `trace`."}),
 	boolean("logtime", func(o *Options) *bool { return &o.Logtime },
 		Spec{Default: "true", ZeroCounts: true, Reload: Live, Log: "logtime = %v", Flags: []string{"T", "logtime"},
 			Use: "Logtime", Doc: "Put the time in front of log lines."}),
@@ -212,8 +213,8 @@ var partOptions = []entry[Options]{
 	nested("mqtt", "Expected mqtt to be a map, got %s", func(o *Options) **MQTT { return &o.MQTT }, &mqttBlock,
 		Spec{Unset: "no MQTT", Reload: Partly, ReloadNote: "see the keys", Field: "MQTT", Waiting: PartMQTT, Varz: "mqtt", Doc: "Clients that speak MQTT."}),
 	custom("feature_flags", "map of booleans", readFeatureFlags, func(o *Options) any { return o.FeatureFlags },
-		Spec{Unset: "all off", Range: "true or false for any name; unknown names are logged and change nothing", Field: "FeatureFlags",
-			Aside: true, Waiting: PartJetStream, Doc: "Behaviour to opt in to or out of: js_ack_fc_v2, js_raft_delete_range, js_snapshot_sources."}),
+		Spec{Unset: "js_raft_delete_range alone is on", Range: "true or false for any name; unknown names are logged and change nothing", Field: "FeatureFlags",
+			Aside: true, Waiting: PartJetStream, Doc: "Behaviour to opt in to or out of: js_ack_fc_v2, js_api_reply_v2, js_raft_delete_range, js_snapshot_sources."}),
 }
 
 // secondStoreDir reports a folder of JetStream when there is one already.
@@ -238,6 +239,22 @@ func readDefaultDomain(r *reader, k key, o *Options) {
 			}
 		}
 	})
+}
+
+// features are the flags that exist, and what holds without them.
+var features = map[string]bool{
+	"js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false,
+}
+
+// Features returns all flags that exist.
+func (o *Options) Features() map[string]bool {
+	all := maps.Clone(features)
+	for name := range all {
+		if on, set := o.FeatureFlags[name]; set {
+			all[name] = on
+		}
+	}
+	return all
 }
 
 func readFeatureFlags(r *reader, k key, o *Options) {

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"path"
 	"strconv"
 	"sync"
 	"time"
@@ -35,6 +36,8 @@ type Logger interface {
 type Options struct {
 	Host string
 	Port int // -1 = random
+	// BasePath goes in front of all paths.
+	BasePath string
 }
 
 // Monitor serves the endpoints of one source.
@@ -134,11 +137,15 @@ var endpoints = []endpoint{
 	{"/stacksz", "", (*Monitor).serveStacksz},
 }
 
+// basePath begins all paths, without a slash at the end unless it is all there is.
+func (m *Monitor) basePath() string { return path.Clean("/" + m.options.BasePath) }
+
 // handler routes by exact path: the reference redirects nothing.
 func (m *Monitor) handler() http.Handler {
-	byPath := map[string]endpoint{"/": {"/", "/", (*Monitor).serveRoot}}
+	base := m.basePath()
+	byPath := map[string]endpoint{base: {"/", "/", (*Monitor).serveRoot}}
 	for _, e := range endpoints {
-		byPath[e.path] = e
+		byPath[path.Join(base, e.path)] = e
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, ok := byPath[r.URL.Path]

@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/http"
 	"runtime/pprof"
+	"strings"
 )
 
 // rootPage is the index that a person meets in a browser.
@@ -23,23 +24,27 @@ small { color: #667; }
 <body>
 <h1>{{.Name}}</h1>
 <p><small>Peregrine {{.OwnVersion}}, speaking NATS {{.Version}}</small></p>
-<a href="./varz">General</a>
-<a href="./connz">Connections</a>
-<a href="./connz?state=closed">Closed connections</a>
-<a href="./subsz">Subscriptions</a>
-<a href="./routez">Routes</a>
-<a href="./leafz">Leaf nodes</a>
-<a href="./gatewayz">Gateways</a>
-<a href="./jsz">JetStream</a>
-<a href="./healthz">Health probe</a>
-<a href="./stacksz">Goroutines</a>
+<a href=".{{.Base}}/varz">General</a>
+<a href=".{{.Base}}/connz">Connections</a>
+<a href=".{{.Base}}/connz?state=closed">Closed connections</a>
+<a href=".{{.Base}}/subsz">Subscriptions</a>
+<a href=".{{.Base}}/routez">Routes</a>
+<a href=".{{.Base}}/leafz">Leaf nodes</a>
+<a href=".{{.Base}}/gatewayz">Gateways</a>
+<a href=".{{.Base}}/jsz">JetStream</a>
+<a href=".{{.Base}}/healthz">Health probe</a>
+<a href=".{{.Base}}/stacksz">Goroutines</a>
 </body>
 </html>
 `))
 
 func (m *Monitor) serveRoot(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = rootPage.Execute(w, m.source.Identity()) // fails only with the reader
+	page := struct {
+		Identity
+		Base string // in front of paths, empty or "/…"
+	}{m.source.Identity(), strings.TrimSuffix(m.basePath(), "/")}
+	_ = rootPage.Execute(w, page) // fails only with the reader
 	return nil
 }
 

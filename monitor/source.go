@@ -41,6 +41,12 @@ type Identity struct {
 	PingMax          int
 	WriteDeadline    time.Duration
 	Start            time.Time
+
+	ConfigLoaded time.Time
+	ConfigDigest string // of the file, empty without one
+	Tags         []string
+	Metadata     map[string]string
+	Features     map[string]bool // all that are known
 }
 
 // Totals are counters since the start, except Connections and Subscriptions,

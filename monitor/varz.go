@@ -94,6 +94,9 @@ type varz struct {
 	Requests         map[string]uint64 `json:"http_req_stats"`
 	ConfigLoadTime   time.Time         `json:"config_load_time"`
 	ConfigDigest     string            `json:"config_digest"`
+	Tags             []string          `json:"tags,omitempty"`
+	Metadata         map[string]string `json:"metadata,omitempty"`
+	FeatureFlags     map[string]bool   `json:"feature_flags,omitempty"`
 
 	SlowConsumerStats    perKind   `json:"slow_consumer_stats"`
 	StaleConnectionStats perKind   `json:"stale_connection_stats"`
@@ -124,7 +127,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 
 		MaxConnections: id.MaxConnections, MaxSubscriptions: id.MaxSubscriptions,
 		PingInterval: id.PingInterval, PingMax: id.PingMax,
-		HTTPHost: m.options.Host, HTTPPort: m.options.Port,
+		HTTPHost: m.options.Host, HTTPPort: m.options.Port, HTTPBasePath: m.options.BasePath,
 		AuthTimeout: authTimeoutSeconds, TLSTimeout: tlsTimeoutSeconds,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
 		WriteDeadline: id.WriteDeadline,
@@ -132,7 +135,8 @@ func (m *Monitor) varz(now time.Time) *varz {
 		Start: id.Start.UTC(), Now: now.UTC(), Uptime: uptime(now.Sub(id.Start)),
 		Mem: process.resident, CPU: process.cpu,
 		Cores: runtime.NumCPU(), MaxProcs: runtime.GOMAXPROCS(0), MemLimit: memoryLimit(),
-		Requests: m.requestCounts(), ConfigLoadTime: id.Start.UTC(),
+		Requests: m.requestCounts(), ConfigLoadTime: id.ConfigLoaded.UTC(),
+		ConfigDigest: id.ConfigDigest, Tags: id.Tags, Metadata: id.Metadata, FeatureFlags: id.Features,
 		Peregrine: m.own(id),
 	}
 	v.setTotals(totals)

@@ -190,10 +190,11 @@ func (w *worker) deliverGroup(m *message, g *sublist.Group[subscription]) bool {
 // traceDelivery logs a message that went out.
 func (w *worker) traceDelivery(m *message, sub *subscription, headers bool) {
 	c := sub.sess
-	payload := m.Payload
+	payload, headerLen := m.Payload, 0
 	var line []byte
 	switch {
 	case headers:
+		headerLen = m.HeaderLen
 		line = codec.AppendHMsgHeadToken(nil, m.Subject, []byte(sub.sid), m.Reply, m.HdrToken, m.SizeToken)
 	case m.HeaderLen > 0:
 		payload = payload[m.HeaderLen:]
@@ -202,7 +203,7 @@ func (w *worker) traceDelivery(m *message, sub *subscription, headers bool) {
 		line = codec.AppendMsgHeadToken(nil, m.Subject, []byte(sub.sid), m.Reply, m.SizeToken)
 	}
 	c.tracef("->> [%s]", line[:len(line)-len(crlf)])
-	if len(payload) > 0 {
-		c.tracef("->> MSG_PAYLOAD: [%q]", payload)
+	if shown := w.traced(payload, headerLen); len(shown) > 0 {
+		c.tracef("->> MSG_PAYLOAD: [%q]", shown)
 	}
 }

@@ -21,9 +21,10 @@ type Options struct {
 	Port            int    // 0 is DefaultPort, -1 any free one
 	ServerName      string // "" is the server's id
 	ClusterName     string // decides which mappings count; "" is no cluster
-	ClientAdvertise string // "host:port" for INFO instead of the listen address
+	ClientAdvertise string // "host:port" for INFO instead of the listen address; port 0 is the one listened on
 
 	Debug, Trace bool
+	TraceHeaders bool // of messages, traces show the headers alone
 
 	Loops   int    // event loops; 0 is one per usable CPU
 	PinCPUs []int  // a CPU for each loop; empty is not pinned
@@ -145,7 +146,7 @@ func (o *Options) complete() error {
 	if o.MaxPending == 0 {
 		o.MaxPending = d.MaxPending
 	}
-	if strings.ContainsAny(o.ServerName, " \t\r\n") {
+	if strings.Contains(o.ServerName, " ") {
 		return errors.New("server name cannot contain spaces")
 	}
 	if int64(o.MaxPayload) > o.MaxPending {

@@ -117,7 +117,17 @@ func (c *session) noResponders(f *codec.Frame) {
 // tracePublish logs a message that came in.
 func (c *session) tracePublish(f *codec.Frame) {
 	c.traceIn(f.Op.String(), f.Arg)
-	if len(f.Payload) > 0 {
-		c.tracef("<<- MSG_PAYLOAD: [%q]", f.Payload)
+	if shown := c.w.traced(f.Payload, f.HeaderLen); len(shown) > 0 {
+		c.tracef("<<- MSG_PAYLOAD: [%q]", shown)
 	}
+}
+
+// traced is what a trace shows of a payload that begins with headerLen bytes of
+// headers.
+func (w *worker) traced(payload []byte, headerLen int) []byte {
+	if !w.noBodies {
+		return payload
+	}
+	// The line ends behind the last header and behind them all are left out.
+	return payload[:max(0, headerLen-2*len(crlf))]
 }

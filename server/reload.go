@@ -7,7 +7,7 @@ import (
 	"peregrine/account"
 )
 
-// Reload changes what may change while the server runs: debug, trace,
+// Reload changes what may change while the server runs: debug, trace and its form,
 // max_connections, max_control_line (not beyond what the loops keep of a cut
 // line), max_payload, max_pending, max_subscriptions and their tokens, pings,
 // users, accounts, their permissions and limits, write_deadline, lame duck times, the stalling of producers, client_advertise.
@@ -74,7 +74,7 @@ func fixed(old, o *Options) error {
 // reload takes the new options over on one loop.
 func (w *worker) reload(before, after *account.Directory) {
 	o, limits := w.srv.options(), w.srv.clientLimits.Load()
-	w.debug, w.trace = o.Debug, o.Trace
+	w.debug, w.trace, w.noBodies = o.Debug, o.Trace, o.TraceHeaders
 	w.each(func(c *session) {
 		c.parser.MaxControlLine = o.MaxControlLine
 		c.c.SetLimits(limits)

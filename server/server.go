@@ -256,7 +256,7 @@ func (s *Server) baseInfo(addr *net.TCPAddr) Info {
 	}
 	if host, port, err := net.SplitHostPort(s.options().ClientAdvertise); err == nil {
 		info.Host = host
-		if n, err := strconv.Atoi(port); err == nil {
+		if n, err := strconv.Atoi(port); err == nil && n != 0 {
 			info.Port = n
 		}
 	}

@@ -35,6 +35,7 @@ type worker struct {
 	rng      *rand.PCG
 	debug    bool
 	trace    bool
+	noBodies bool // traces show headers alone
 	sweeper  loop.Timer
 	sessions *session // a list
 	count    atomic.Int64
@@ -45,7 +46,7 @@ func newWorker(s *Server, lp *loop.Loop) *worker {
 		srv: s, lp: lp, index: lp.Index(), counters: &s.counters[lp.Index()],
 		cache: sublist.NewCache[subscription](sublist.CacheOptions{}),
 		rng:   rand.NewPCG(rand.Uint64(), rand.Uint64()),
-		debug: s.options().Debug, trace: s.options().Trace,
+		debug: s.options().Debug, trace: s.options().Trace, noBodies: s.options().TraceHeaders,
 	}
 }
 

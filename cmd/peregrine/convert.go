@@ -1,6 +1,9 @@
 package main
 
 import (
+	"net"
+	"strconv"
+
 	"peregrine/config"
 	"peregrine/internal/logging"
 	"peregrine/monitor"
@@ -17,8 +20,8 @@ func serverOptions(o *config.Options) (server.Options, error) {
 	}
 	engine := engineName(p.Engine)
 	options := server.Options{
-		Host: o.Host, Port: o.Port, ServerName: o.ServerName, ClientAdvertise: o.ClientAdvertise,
-		Debug: o.Debug, Trace: o.Trace,
+		Host: o.Host, Port: o.Port, ServerName: o.ServerName, ClientAdvertise: advertised(o),
+		Debug: o.Debug, Trace: o.Trace, TraceHeaders: o.TraceHeaders,
 		Loops: p.Loops, PinCPUs: p.PinCPUs, Engine: engine, NewEngine: engines[engine],
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxPending: o.MaxPending,
 		MaxConn: o.MaxConn, MaxSubs: o.MaxSubs, MaxSubTokens: int(o.MaxSubTokens),
@@ -34,6 +37,15 @@ func serverOptions(o *config.Options) (server.Options, error) {
 	return options, nil
 }
 
+// advertised is the address for INFO in the server's form, empty without one.
+func advertised(o *config.Options) string {
+	host, port, err := o.Advertised()
+	if o.ClientAdvertise == "" || err != nil { // Complete has refused that
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
 // logOptions turns a configuration into the log's terms.
 func logOptions(o *config.Options) logging.Options {
 	return logging.Options{
@@ -46,5 +58,5 @@ func logOptions(o *config.Options) logging.Options {
 
 // monitorOptions turns a configuration into the monitor's terms.
 func monitorOptions(o *config.Options) monitor.Options {
-	return monitor.Options{Host: o.HTTPHost, Port: o.HTTPPort}
+	return monitor.Options{Host: o.HTTPHost, Port: o.HTTPPort, BasePath: o.HTTPBasePath}
 }

@@ -73,29 +73,11 @@ func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+progr
 // parts are the parts of a server that options can wait for and that exist. Of
 // those that missing looks at more closely, some options still wait.
 var parts = map[config.Part]bool{
-	config.PartMonitoring: true,
-	config.PartTraceCut:   true,
-	config.PartAuth:       true,
-	config.PartAccounts:   true,
+	config.PartAuth:     true,
+	config.PartAccounts: true,
 }
 
 func hasPart(p config.Part) bool { return parts[p] }
 
 // missing lists what o asks for and this version cannot do.
-func missing(o *config.Options) []string {
-	lines := append(o.Missing(hasPart), missingAccess(o)...)
-	needs := func(path, what string) {
-		name := path
-		if pos, ok := o.Where(path); ok && pos.Line > 0 {
-			name = fmt.Sprintf("%s (%s)", path, pos)
-		}
-		lines = append(lines, fmt.Sprintf("%s needs %s, which this version does not have yet", name, what))
-	}
-	if o.TraceHeaders {
-		needs("trace_headers", "traces of headers alone")
-	}
-	if o.HTTPBasePath != "/" {
-		needs("http_base_path", "monitoring under another path")
-	}
-	return lines
-}
+func missing(o *config.Options) []string { return append(o.Missing(hasPart), missingAccess(o)...) }

@@ -19,7 +19,7 @@ var logPaths = []string{"logtime", "logtime_utc", "log_file", "syslog", "remote_
 
 // serverPaths are the options that the server changes by itself.
 var serverPaths = []string{
-	"debug", "trace", "trace_verbose", "client_advertise", "max_connections", "max_control_line", "max_payload",
+	"debug", "trace", "trace_verbose", "trace_headers", "client_advertise", "max_connections", "max_control_line", "max_payload",
 	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall", "mappings",
 	"authorization.user", "authorization.password", "authorization.token", "authorization.timeout", "no_auth_user",
 }
@@ -30,6 +30,8 @@ var livePaths = map[string]func(p *process){
 	"ports_file_dir":         (*process).movePorts,
 	"prof_block_rate":        (*process).changeBlockRate,
 	"peregrine.memory_limit": (*process).changeMemoryLimit,
+	"server_tags":            (*process).nothing,
+	"server_metadata":        (*process).nothing,
 }
 
 // alwaysChanged are changes that every reload lists: what is in them may be
@@ -87,7 +89,7 @@ func (p *process) reload() error {
 
 // take makes next the configuration in effect and tells what is new in it.
 func (p *process) take(next *config.Options, changes config.Changes) {
-	p.options = next
+	p.use(next)
 	for _, change := range changes {
 		if apply := livePaths[change.Path]; apply != nil {
 			apply(p)
@@ -133,6 +135,9 @@ func valuesOf(path string, a, b *config.Options) (inA, inB any) {
 	}
 	return inA, inB
 }
+
+// nothing is for options that are read where they are shown.
+func (p *process) nothing() {}
 
 func (p *process) movePIDFile() {
 	if path := p.options.PidFile; path != "" {

@@ -171,7 +171,6 @@ func TestMissingParts(t *testing.T) {
 	}
 	const yet = ", which this version does not have yet\n"
 	refused("websocket { port: -1, no_tls: true }\nleafnodes { port: -1 }\n", "leafnodes (", ":2:1) needs leaf nodes"+yet, "websocket (", ":1:0) needs WebSocket"+yet)
-	refused("trace_headers: true\nhttp_base_path: x\n", "trace_headers (", ":1:0) needs traces of headers alone"+yet, ":2:1) needs monitoring under another path"+yet)
 }
 
 func TestConfigCommand(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"peregrine/config"
 	"peregrine/internal/logging"
@@ -25,7 +27,8 @@ func serve(s *settings, stderr io.Writer) int {
 	if err != nil {
 		return refuse(stderr, err)
 	}
-	p := &process{settings: s, options: o}
+	p := &process{settings: s}
+	p.use(o)
 	options, err := serverOptions(o)
 	if err != nil {
 		return refuse(stderr, err)
@@ -76,6 +79,8 @@ type process struct {
 	server   *server.Server
 	// memoryLimit is what the environment says, for a configuration that says nothing.
 	memoryLimit int64
+	// effective is options for those who do not run attend.
+	effective atomic.Pointer[effective]
 
 	// Owned by the goroutine that runs attend.
 	options   *config.Options // in effect, replaced by a reload
@@ -84,6 +89,18 @@ type process struct {
 	portsFile string // that was written
 	lameDuck  bool
 	shutdown  sync.Once
+}
+
+// effective is a configuration and since when it holds.
+type effective struct {
+	options *config.Options
+	since   time.Time
+}
+
+// use makes o the configuration in effect.
+func (p *process) use(o *config.Options) {
+	p.options = o
+	p.effective.Store(&effective{o, time.Now()})
 }
 
 // beforeListen does what must be done, or fail, before clients can connect. Its
@@ -107,7 +124,7 @@ func (p *process) beforeListen() (err error) {
 		}
 	}
 	if o.HTTPPort != 0 {
-		if p.monitor, err = monitor.Start(monitorOptions(o), source{p.server}, p.log); err != nil {
+		if p.monitor, err = monitor.Start(monitorOptions(o), source{p.server, &p.effective}, p.log); err != nil {
 			return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // the text is the reference's
 		}
 	}

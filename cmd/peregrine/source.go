@@ -2,16 +2,20 @@ package main
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"peregrine/monitor"
 	"peregrine/server"
 )
 
 // source shows a server to the monitor, in the monitor's terms.
-type source struct{ server *server.Server }
+type source struct {
+	server    *server.Server
+	effective *atomic.Pointer[effective]
+}
 
 func (s source) Identity() monitor.Identity {
-	o := s.server.Options()
+	o, config := s.server.Options(), s.effective.Load()
 	revision, _ := buildRevision()
 	id := monitor.Identity{
 		ID: s.server.ID(), Name: s.server.Name(), Version: server.Version, OwnVersion: fullVersion(),
@@ -19,6 +23,8 @@ func (s source) Identity() monitor.Identity {
 		MaxConnections: o.MaxConn, MaxSubscriptions: o.MaxSubs, MaxControlLine: o.MaxControlLine,
 		MaxPayload: o.MaxPayload, MaxPending: o.MaxPending, PingInterval: o.PingInterval,
 		PingMax: o.MaxPingsOut, WriteDeadline: o.WriteDeadline, Start: s.server.Stats().Started,
+		ConfigLoaded: config.since, ConfigDigest: config.options.Digest,
+		Tags: config.options.ServerTags, Metadata: config.options.ServerMetadata, Features: config.options.Features(),
 	}
 	if addr := s.server.Addr(); addr != nil {
 		id.Port = addr.Port

@@ -147,6 +147,37 @@ func TestTracedLength(t *testing.T) {
 	})
 }
 
+// TestTracedHeaders compares traces that show no payloads, of receivers with and
+// without headers.
+func TestTracedHeaders(t *testing.T) {
+	t.Parallel()
+	conf := configFile(t, "trace_headers: true\n")
+	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+		server := harness.Start(t, seat, "-c", conf)
+		for _, connect := range []string{`{"verbose":false,"headers":true}`, `{"verbose":false}`} {
+			conn, err := net.Dial("tcp", server.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			text := "CONNECT " + connect + "\r\nSUB foo 1\r\nPUB foo 5\r\n12345\r\n"
+			if strings.Contains(connect, "headers") {
+				text += "HPUB foo 22 27\r\nNATS/1.0\r\nName: a\r\n\r\nhello\r\nHPUB foo 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
+			}
+			if _, err := io.WriteString(conn, text+"PING\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			awaitText(t, conn, "PONG\r\n")
+		}
+		server.Stop()
+		lines := slices.DeleteFunc(server.Log.Lines(), func(line string) bool { return !strings.Contains(line, "[TRC]") })
+		if seat == harness.Peregrine && strings.Contains(strings.Join(lines, "\n"), "hello") {
+			t.Errorf("a payload is in the log: %q", lines)
+		}
+		return lines
+	})
+}
+
 // TestPortsFile compares name, content, permissions and that it goes away.
 func TestPortsFile(t *testing.T) {
 	t.Parallel()
