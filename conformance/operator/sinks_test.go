@@ -154,16 +154,17 @@ func TestTracedHeaders(t *testing.T) {
 	conf := configFile(t, "trace_headers: true\n")
 	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
 		server := harness.Start(t, seat, "-c", conf)
-		for _, connect := range []string{`{"verbose":false,"headers":true}`, `{"verbose":false}`} {
+		const message = " 21 26\r\nNATS/1.0\r\nName: a\r\n\r\nhello\r\n"
+		for _, text := range []string{
+			"CONNECT {\"verbose\":false}\r\nSUB bar 1\r\nPUB nobody 5\r\nhello\r\n",
+			"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB foo 1\r\nPUB foo 5\r\nhello\r\n" +
+				"HPUB foo" + message + "HPUB bar" + message + "HPUB foo 12 17\r\nNATS/1.0\r\n\r\nhello\r\n",
+		} {
 			conn, err := net.Dial("tcp", server.Addr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			text := "CONNECT " + connect + "\r\nSUB foo 1\r\nPUB foo 5\r\n12345\r\n"
-			if strings.Contains(connect, "headers") {
-				text += "HPUB foo 22 27\r\nNATS/1.0\r\nName: a\r\n\r\nhello\r\nHPUB foo 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
-			}
 			if _, err := io.WriteString(conn, text+"PING\r\n"); err != nil {
 				t.Fatal(err)
 			}
