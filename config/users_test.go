@@ -16,7 +16,7 @@ import (
 )
 
 // readByOthers are the fields and methods of this package's types, as "Type.Field",
-// that other packages of the program ask for. A field that is only assigned to is
+// that other packages of the program ask for, and ".Field" for any type. A field that is only assigned to is
 // not asked for. It is the compiler's view: names that are equal by accident do
 // not count.
 func readByOthers(t *testing.T) map[string]bool {
@@ -78,6 +78,7 @@ func addReads(read map[string]bool, info *types.Info, files []*ast.File) {
 			continue
 		}
 		read[named.Obj().Name()+"."+selection.Obj().Name()] = true
+		read["."+selection.Obj().Name()] = true
 	}
 }
 

@@ -25,7 +25,7 @@ func (f *fakeServer) Identity() Identity {
 	return Identity{
 		ID: "NID", Name: "srv", Version: "2.15.2", OwnVersion: "0.1.0", Proto: 1, Host: "127.0.0.1", Port: 4222, Engine: "gnet",
 		MaxConnections: 65536, MaxControlLine: 4096, MaxPayload: 1 << 20, MaxPending: 64 << 20,
-		PingInterval: 2 * time.Minute, PingMax: 2, WriteDeadline: 10 * time.Second, Start: epoch,
+		PingInterval: 2 * time.Minute, PingMax: 2, WriteDeadline: 10 * time.Second, AuthTimeout: 2 * time.Second, Start: epoch,
 	}
 }
 

@@ -40,6 +40,8 @@ type Identity struct {
 	PingInterval     time.Duration
 	PingMax          int
 	WriteDeadline    time.Duration
+	AuthRequired     bool
+	AuthTimeout      time.Duration
 	Start            time.Time
 
 	ConfigLoaded time.Time

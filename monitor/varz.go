@@ -7,12 +7,8 @@ import (
 	"time"
 )
 
-// protoDefaults of parts that have no configuration yet. The reference shows
-// them whether or not the part is in use.
-const (
-	authTimeoutSeconds = 2
-	tlsTimeoutSeconds  = 2
-)
+// tlsTimeoutSeconds is what the reference shows whether or not TLS is in use.
+const tlsTimeoutSeconds = 2
 
 // block stands for a part of the server that is not configured: "{}".
 type block struct{}
@@ -42,6 +38,8 @@ type varz struct {
 	GoVersion string `json:"go"`
 	Host      string `json:"host"`
 	Port      int    `json:"port"`
+
+	AuthRequired bool `json:"auth_required,omitempty"`
 
 	MaxConnections   int           `json:"max_connections"`
 	MaxSubscriptions int           `json:"max_subscriptions,omitempty"`
@@ -128,7 +126,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 		MaxConnections: id.MaxConnections, MaxSubscriptions: id.MaxSubscriptions,
 		PingInterval: id.PingInterval, PingMax: id.PingMax,
 		HTTPHost: m.options.Host, HTTPPort: m.options.Port, HTTPBasePath: m.options.BasePath,
-		AuthTimeout: authTimeoutSeconds, TLSTimeout: tlsTimeoutSeconds,
+		AuthRequired: id.AuthRequired, AuthTimeout: id.AuthTimeout.Seconds(), TLSTimeout: tlsTimeoutSeconds,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
 		WriteDeadline: id.WriteDeadline,
 

@@ -71,6 +71,9 @@ func (s *Server) authRequired() bool {
 	return o.Authenticator != nil || o.Directory.Required()
 }
 
+// AuthRequired says whether clients have to say who they are.
+func (s *Server) AuthRequired() bool { return s.authAnnounced() }
+
 // authAnnounced is authRequired as the first INFO tells it.
 func (s *Server) authAnnounced() bool {
 	o := s.options()

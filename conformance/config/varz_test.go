@@ -54,6 +54,12 @@ func TestEffectiveValues(t *testing.T) {
 		}
 		ours := effective(t, harness.Peregrine, file)
 		theirs := effective(t, harness.Reference, file)
+		if rules[nameOf(file)] == "start" {
+			if maps.Equal(ours, theirs) {
+				t.Error("is an exception, but both servers do the same")
+			}
+			return
+		}
 		for _, key := range slices.Sorted(maps.Keys(theirs)) {
 			if _, shown := ours[key]; !shown && slices.Contains(later, key) {
 				t.Logf("%s is not shown yet, the reference says %s", key, theirs[key])
