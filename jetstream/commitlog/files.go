@@ -125,8 +125,8 @@ func (f *files) run(t task, log uint64) (*segment, error) {
 	return s, nil
 }
 
-// metaError is a failure to write metadata, which even a full disk does not
-// excuse: the file is as large as it will ever be.
+// metaError is a failure that even a full disk does not excuse: to write metadata,
+// whose file is as large as it will ever be, or half of a change of names.
 type metaError struct{ error }
 
 func (e *metaError) Unwrap() error { return e.error }
@@ -233,7 +233,8 @@ func (f *files) remove(s *segment) error {
 	if err := f.fs.Remove(f.path(s.name)); err != nil {
 		return err
 	}
-	return s.file.Close()
+	s.file.Close() // nothing of it is needed, and it must not be used again
+	return nil
 }
 
 // quarantine moves a file out of the way, for somebody to look at, and closes it
@@ -256,10 +257,11 @@ func (f *files) quarantine(name string, file vfs.File, number uint64) error {
 		if err := f.fs.Rename(f.path(name), target); err != nil {
 			return err
 		}
+		file.Close()
 		if err := f.fs.SyncDir(dir); err != nil {
-			return err
+			return &metaError{err} // the file has moved: it must not be used again
 		}
-		return file.Close()
+		return nil
 	}
 }
 

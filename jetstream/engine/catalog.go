@@ -48,7 +48,8 @@ type catalog struct {
 
 	generation uint64 // of the files
 	position   commitlog.Position
-	dirty      bool // changed since the files
+	dirty      bool   // changed since the files
+	marks      []Mark // by shard: of its newest change, 0 if it made none
 }
 
 // entry is one stream or consumer.
@@ -61,12 +62,14 @@ type entry struct {
 
 func newCatalog() *catalog { return &catalog{entries: map[ID]*entry{}, next: firstID} }
 
-// newID returns a number that was never used.
-func (c *catalog) newID() ID {
+// newID returns a number that was never used, and that a shard, of so many, is the
+// owner of when it is opened again.
+func (c *catalog) newID(shard, shards int) ID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	id := c.next
-	c.next++
+	n := ID(shards)
+	id := c.next + (ID(shard)+n-c.next%n)%n
+	c.next = id + 1
 	return id
 }
 
@@ -77,14 +80,23 @@ func (c *catalog) used(id ID) {
 	c.next = max(c.next, id+1)
 }
 
-// put sets an entry and appends its log record to dst.
-func (c *catalog) put(dst []byte, e *entry) []byte {
+// put sets an entry.
+func (c *catalog) put(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries[e.id] = e
 	c.next = max(c.next, e.id+1)
 	c.dirty = true
-	return appendEntry(dst, e)
+}
+
+// logged notes the mark of a shard's change, before the change is made.
+func (c *catalog) logged(shard int, mark Mark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.marks) <= shard {
+		c.marks = append(c.marks, 0)
+	}
+	c.marks[shard] = mark
 }
 
 // doom marks an entry as deleted.
@@ -121,19 +133,32 @@ func (c *catalog) touch() {
 	c.dirty = true
 }
 
-// begin begins the writing of files and returns their generation.
-func (c *catalog) begin() uint64 {
+// snapshot is the content of the catalog's files to be.
+type snapshot struct {
+	generation uint64
+	position   commitlog.Position
+	content    []byte
+	err        error
+	marks      []Mark // by shard: of the newest change that is in it
+}
+
+// snapshot begins the writing of files. position is committed: all changes logged
+// before it were made before.
+func (c *catalog) snapshot(position commitlog.Position, shards int, keys *keyring) *snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dirty = false
-	return c.generation + 1
+	k := &snapshot{generation: c.generation + 1, position: position, marks: make([]Mark, shards)}
+	copy(k.marks, c.marks)
+	k.content, k.err = c.encode(k.generation, position, keys)
+	return k
 }
 
 // kept notes that the files are written.
-func (c *catalog) kept(generation uint64, position commitlog.Position) {
+func (c *catalog) kept(k *snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.generation, c.position = generation, position
+	c.generation, c.position = k.generation, k.position
 }
 
 // find returns an entry, nil if there is none. It is immutable.
@@ -202,7 +227,7 @@ func (c *catalog) replay(kind commitlog.Kind, b []byte) (fresh *entry, ok bool) 
 			return nil, false
 		}
 		old := c.find(e.id)
-		c.put(nil, e)
+		c.put(e)
 		if old != nil {
 			e = nil
 		}
@@ -224,15 +249,13 @@ func (c *catalog) replay(kind commitlog.Kind, b []byte) (fresh *entry, ok bool) 
 }
 
 // encode makes the content of a catalog file, with the state that holds every
-// change before position.
+// change before position. The lock is held.
 //
 // Shape, little-endian: magic u32 | version u16 | cipher u8 | zero u8 | generation
 // u64 | zeros to 32 | body, sealed if there is a key: log identity u64, position
 // u64, next id u64, log key (see secret), entries | sum u64, the xxh64 of all
 // before it.
 func (c *catalog) encode(generation uint64, position commitlog.Position, keys *keyring) ([]byte, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	body := little.AppendUint64(nil, c.identity)
 	body = little.AppendUint64(body, uint64(position))
 	body = little.AppendUint64(body, uint64(c.next))
@@ -313,20 +336,18 @@ func readCatalog(fsys vfs.FS, keys *keyring, logf func(string, ...any)) (best *c
 		return best, true, nil
 	}
 	logf("engine: using %s: %v", catalogNames[from], failed)
-	if err := writeFile(fsys, catalogNames[1-from], raw[from]); err != nil {
-		return nil, true, err
-	}
-	return best, true, fsys.SyncDir(".")
+	return best, true, vfs.WriteFile(fsys, catalogNames[1-from], raw[from])
 }
 
-// writeCatalog writes both files, so that one of them is good at any time.
+// writeCatalog writes both files, which are there, so that one of them is good at
+// any time.
 func writeCatalog(fsys vfs.FS, content []byte) error {
 	for _, name := range catalogNames {
 		if err := writeFile(fsys, name, content); err != nil {
 			return fmt.Errorf("engine: write %s: %w", name, err)
 		}
 	}
-	return fsys.SyncDir(".")
+	return nil
 }
 
 // writeFile overwrites a file and syncs it.

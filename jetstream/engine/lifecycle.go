@@ -29,7 +29,7 @@ func (s *Shard) CreateStream(meta []byte, o StreamOptions, done func(*Stream, er
 		done(nil, err)
 		return
 	}
-	c := &create{id: s.engine.catalog.newID(), meta: meta, options: o}
+	c := &create{id: s.newID(), meta: meta, options: o}
 	st := s.newStream(c.id, meta, o)
 	c.options.Options.Log = &st.asset
 	if o.Memory {
@@ -54,6 +54,8 @@ func (s *Shard) CreateStream(meta []byte, o StreamOptions, done func(*Stream, er
 	})
 }
 
+func (s *Shard) newID() ID { return s.engine.catalog.newID(s.index, len(s.engine.shards)) }
+
 func (s *Shard) newStream(id ID, meta []byte, o StreamOptions) *Stream {
 	st := &Stream{consumers: map[ID]*Consumer{}, cache: o.CacheBytes}
 	if st.cache <= 0 {
@@ -75,7 +77,14 @@ func (s *Shard) join(st *Stream) {
 
 // put changes the catalog.
 func (s *Shard) put(e *entry) {
-	s.add(s.engine.catalogOwner, catalogPut, s.engine.catalog.put(nil, e), nil)
+	s.note(catalogPut, appendEntry(nil, e))
+	s.engine.catalog.put(e)
+}
+
+// note logs a change of the catalog, which is then made.
+func (s *Shard) note(kind commitlog.Kind, body []byte) {
+	s.add(s.engine.catalogOwner, kind, body, nil)
+	s.engine.catalog.logged(s.index, s.mark)
 }
 
 // CreateConsumer makes a consumer of a stream. It is there for good once the mark
@@ -85,7 +94,7 @@ func (s *Shard) CreateConsumer(st *Stream, meta []byte) (*Consumer, error) {
 		return nil, s.failed
 	}
 	c := &Consumer{stream: st}
-	c.asset = asset{id: s.engine.catalog.newID(), meta: meta, shard: s, kept: c}
+	c.asset = asset{id: s.newID(), meta: meta, shard: s, kept: c}
 	if st.owner == nil {
 		c.State = store.NewMemoryConsumer(&c.asset)
 	} else {
@@ -150,8 +159,8 @@ func (s *Shard) remove(a *asset, of *Stream, files func() error) {
 		a.kept.close()
 		return
 	}
+	s.note(catalogDoom, appendID(nil, a.id))
 	s.engine.catalog.doom(a.id)
-	s.add(s.engine.catalogOwner, catalogDoom, appendID(nil, a.id), nil)
 	s.drop(a.owner)
 	s.removals = append(s.removals, removal{a: a, mark: s.mark, files: files, of: of})
 }
@@ -189,8 +198,8 @@ func (s *Shard) clean() {
 				s.engine.options.Logf("engine: files of %d are left until the next start: %v", r.a.id, err)
 				return
 			}
+			s.note(catalogGone, appendID(nil, r.a.id))
 			s.engine.catalog.gone(r.a.id)
-			s.add(s.engine.catalogOwner, catalogGone, appendID(nil, r.a.id), nil)
 		})
 	}
 	clear(s.removals[len(left):])

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync/atomic"
+
 	"peregrine/jetstream/commitlog"
 )
 
@@ -37,6 +39,8 @@ type Shard struct {
 	bell   bell
 	inbox  inbox
 
+	safe atomic.Uint64 // durable, for the first shard
+
 	// Owned by the goroutine.
 	writer    *commitlog.Writer
 	sealer    *recordSealer // nil: records are in the clear
@@ -64,8 +68,9 @@ type Shard struct {
 	running  int // jobs with workers
 	timers   expiryHeap
 	trimAt   int64
-	trimmed  int // index in list
-	keeping  bool
+	trimmed  int       // index in list
+	kept     *snapshot // of the catalog, waits for the log
+	keeping  bool      // it is being written
 	keepAt   int64
 	closing  bool
 	idle     bool // closed: nothing is left to do
@@ -235,7 +240,11 @@ func (s *Shard) confirm() {
 		return
 	}
 	s.flights = append(s.flights[:0], s.flights[n:]...)
+	s.safe.Store(uint64(s.durable))
 	s.wake()
+	if first := s.engine.shards[0]; first != s {
+		first.bell.ring()
+	}
 	if s.app != nil {
 		s.app.Durable(s.durable)
 	}
@@ -372,5 +381,5 @@ func (s *Shard) finished() bool {
 		return true
 	}
 	return len(s.batches) == 0 && len(s.due) == 0 && len(s.waiting) == 0 && len(s.removals) == 0 &&
-		s.durable == s.mark && !s.keeping && (s.index != 0 || !s.engine.catalog.changed())
+		s.durable == s.mark && !s.keeping && s.kept == nil && (s.index != 0 || !s.engine.catalog.changed())
 }

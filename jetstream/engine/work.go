@@ -39,19 +39,19 @@ func (s *Shard) start(a *asset) {
 	if a.removed || a.busy || s.failed != nil || a.kept.stopped() != nil {
 		return
 	}
-	if a.want || a.kept.unfinished() {
+	going := a.kept.unfinished()
+	if a.want && !going {
 		if a.marked > s.handed {
 			s.wait(a)
 			return
 		}
-		if a.want {
-			a.want = false
-			a.kept.begin()
-		}
+		a.want = false
+		a.kept.begin()
+		going = true
 	}
 	j := a.kept.job()
 	if j == nil {
-		if a.kept.unfinished() {
+		if going {
 			s.wait(a)
 		}
 		return
@@ -90,32 +90,40 @@ func (s *Shard) submit(run, finish func()) {
 const keepEvery = 2e9
 
 // keep writes the catalog's files, a while after it changed and at the end. It is
-// the first shard's business.
+// the first shard's business. What it writes waits until the log has committed
+// every change that is in it, so that none is there before what came before it.
 func (s *Shard) keep(now int64) {
-	c := s.engine.catalog
-	if s.index != 0 || s.keeping || s.failed != nil || !c.changed() {
+	e := s.engine
+	c := e.catalog
+	if s.index != 0 || s.keeping || s.failed != nil {
 		return
 	}
-	if now < s.keepAt && !s.closing {
-		return
+	if s.kept == nil {
+		if !c.changed() || now < s.keepAt && !s.closing {
+			return
+		}
+		s.keepAt = now + keepEvery
+		s.kept = c.snapshot(e.log.Committed(), len(e.shards), e.ring)
 	}
-	s.keepAt = now + keepEvery
-	position := s.engine.log.Committed() // records before it are of changes made before
-	generation := c.begin()
-	content, err := c.encode(generation, position, s.engine.ring)
-	s.keeping = true
+	k := s.kept
+	for i, other := range e.shards {
+		if Mark(other.safe.Load()) < k.marks[i] {
+			return
+		}
+	}
+	s.kept, s.keeping = nil, true
 	s.submit(func() {
-		if err == nil {
-			err = writeCatalog(s.engine.fs, content)
+		if k.err == nil {
+			k.err = writeCatalog(e.fs, k.content)
 		}
 	}, func() {
 		s.keeping = false
-		if err != nil {
-			s.fail(err)
+		if k.err != nil {
+			s.fail(k.err)
 			return
 		}
-		c.kept(generation, position)
-		s.engine.catalogOwner.Need(position)
+		c.kept(k)
+		e.catalogOwner.Need(k.position)
 	})
 }
 

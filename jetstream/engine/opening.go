@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"peregrine/jetstream/commitlog"
@@ -44,9 +45,9 @@ type opening struct {
 	report *Report
 	opener recordOpener
 
-	mu      sync.Mutex // guards report while streams are opened in parallel
-	found   bool       // there was a catalog
-	unknown map[commitlog.OwnerID]bool
+	mu      sync.Mutex                // guards report while streams are opened in parallel
+	found   bool                      // there was a catalog
+	unknown map[commitlog.OwnerID]int // records
 	largest ID
 	damaged bool
 }
@@ -73,9 +74,15 @@ func (p *opening) run() error {
 	if err := p.openAll(); err != nil {
 		return err
 	}
-	p.unknown = map[commitlog.OwnerID]bool{}
+	p.unknown = map[commitlog.OwnerID]int{}
 	if e.log, p.report.Log, err = commitlog.Open(e.fs, logDir, e.options.Log, commitlog.Replay{Record: p.record, Damaged: p.damage}); err != nil {
 		return fmt.Errorf("engine: %w", err)
+	}
+	for _, n := range p.unknown {
+		p.report.Unknown += n
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.report.Broken)) {
+		e.options.Logf("engine: %d is not opened: %v", id, p.report.Broken[id])
 	}
 	if err := p.checkLog(); err != nil {
 		return err
@@ -241,7 +248,17 @@ func (p *opening) openConsumer(x *entry) {
 
 func (p *opening) broken(id ID, err error) {
 	p.report.Broken[id] = err
-	p.e.options.Logf("engine: %d is not opened: %v", id, err)
+}
+
+// mend forgets that something is broken whose deletion was replayed: its files may
+// be gone since.
+func (p *opening) mend(id ID) {
+	delete(p.report.Broken, id)
+	for other := range p.report.Broken {
+		if x := p.e.catalog.find(other); x != nil && x.stream == id {
+			delete(p.report.Broken, other)
+		}
+	}
 }
 
 // find is the open asset of an owner, nil if there is none.
@@ -261,6 +278,7 @@ func (e *Engine) find(id ID) *asset {
 func (p *opening) record(r commitlog.Record) error {
 	p.largest = max(p.largest, ID(r.Owner))
 	if r.Dropped {
+		delete(p.unknown, r.Owner)
 		return nil
 	}
 	data := r.Data
@@ -279,8 +297,7 @@ func (p *opening) record(r commitlog.Record) error {
 	a := p.e.find(id)
 	if a == nil {
 		if x := p.e.catalog.find(id); x == nil {
-			p.unknown[r.Owner] = true
-			p.report.Unknown++
+			p.unknown[r.Owner]++
 		}
 		return nil
 	}
@@ -349,6 +366,7 @@ func (p *opening) change(at commitlog.Position, kind commitlog.Kind, data []byte
 		return nil
 	}
 	if id, n := binary.Uvarint(data); n > 0 {
+		p.mend(ID(id))
 		if a := p.e.find(ID(id)); a != nil {
 			p.leave(a)
 		}
@@ -414,8 +432,8 @@ func (p *opening) tidy() error {
 	return p.orphans()
 }
 
-// orphans moves folders without an entry to quarantine: what a crash left of a
-// creation, or what nobody knows.
+// orphans moves to quarantine what has no entry: what a crash left of a creation,
+// or what nobody knows.
 func (p *opening) orphans() error {
 	e := p.e
 	entries, err := e.fs.List(streamsDir)
@@ -423,46 +441,85 @@ func (p *opening) orphans() error {
 		return fmt.Errorf("engine: list %s: %w", streamsDir, err)
 	}
 	for _, f := range entries {
-		id, err := strconv.ParseUint(f.Name, 16, 63)
-		known := err == nil && path.Base(streamDir(ID(id))) == f.Name
-		if known {
-			p.largest = max(p.largest, ID(id))
-		}
-		if x := e.catalog.find(ID(id)); known && x != nil && x.stream == 0 {
+		id, known := idOfName(f.Name)
+		p.largest = max(p.largest, id)
+		if x := e.catalog.find(id); known && x != nil && x.stream == 0 {
+			if err := p.orphanConsumers(id); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := p.quarantine(f.Name); err != nil {
+		if err := p.quarantine(streamsDir, f.Name); err != nil {
 			return fmt.Errorf("engine: quarantine %s: %w", path.Join(streamsDir, f.Name), err)
 		}
 	}
 	return nil
 }
 
-func (p *opening) quarantine(name string) error {
+// orphanConsumers is orphans for the consumers of a stream.
+func (p *opening) orphanConsumers(stream ID) error {
+	e := p.e
+	dir := path.Join(streamDir(stream), consumersDir)
+	entries, err := e.fs.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("engine: list %s: %w", dir, err)
+	}
+	for _, f := range entries {
+		base, _, _ := strings.Cut(f.Name, ".")
+		id, known := idOfName(base)
+		if x := e.catalog.find(id); known && x != nil && x.stream == stream {
+			continue
+		}
+		if err := p.quarantine(dir, f.Name); err != nil {
+			return fmt.Errorf("engine: quarantine %s: %w", path.Join(dir, f.Name), err)
+		}
+	}
+	return nil
+}
+
+// idOfName is the id that a name in a folder stands for.
+func idOfName(name string) (ID, bool) {
+	id, err := strconv.ParseUint(name, 16, 63)
+	if err != nil || consumerName(ID(id)) != name {
+		return 0, false
+	}
+	return ID(id), true
+}
+
+// quarantine moves a file or folder away, keeping its place in the tree.
+func (p *opening) quarantine(dir, name string) error {
 	fsys := p.e.fs
-	if err := fsys.MkdirAll(quarantineDir); err != nil {
+	target := quarantineDir
+	if dir != streamsDir {
+		target = path.Join(quarantineDir, dir)
+	}
+	if err := fsys.MkdirAll(target); err != nil {
 		return err
 	}
-	to := path.Join(quarantineDir, name)
+	to := path.Join(target, name)
 	for i := 1; ; i++ {
 		if _, err := fsys.Stat(to); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
 			return err
 		}
-		to = path.Join(quarantineDir, fmt.Sprintf("%s.%d", name, i))
+		to = path.Join(target, fmt.Sprintf("%s.%d", name, i))
 	}
-	p.e.options.Logf("engine: the catalog does not know %s: moved to %s", path.Join(streamsDir, name), to)
+	p.e.options.Logf("engine: the catalog does not know %s: moved to %s", path.Join(dir, name), to)
 	p.report.Quarantined = append(p.report.Quarantined, to)
-	if err := fsys.Rename(path.Join(streamsDir, name), to); err != nil {
-		return err
-	}
-	for _, d := range []string{quarantineDir, streamsDir, "."} {
-		if err := fsys.SyncDir(d); err != nil {
+	// The folders first: what is moved must have a place that lasts.
+	for d := target; d != "."; d = path.Dir(d) {
+		if err := fsys.SyncDir(path.Dir(d)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := fsys.Rename(path.Join(dir, name), to); err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(target); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
 }
 
 // claim takes the owners over from the log and lets it forget what it may.
@@ -483,6 +540,7 @@ func (p *opening) claim() error {
 			p.own(&s.consumers[id].asset)
 		}
 		s.mark, s.handed, s.durable = 1, 1, 1 // marked of what was replayed
+		s.safe.Store(1)
 	}
 	first := e.shards[0]
 	e.catalogOwner = first.writer.Owner(catalogOwner)
