@@ -43,7 +43,8 @@
 //	log/                              the commit log            package commitlog
 //	streams/<id>/messages/            a stream                  package store
 //	streams/<id>/consumers/<id>.a .b  its consumers             package store
-//	quarantine/                       folders nobody knows
+//	streams/<id>.gone/                a deleted one that is being removed
+//	quarantine/                       what nobody knows
 //
 // Ids are 16 hexadecimal digits. With keys, the catalog is sealed with the
 // operator's, log records with a secret in the catalog, and stores have their own.

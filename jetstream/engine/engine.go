@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -116,12 +117,21 @@ func (e *Engine) makeStream(c *create) (*store.Stream, error) {
 	return st, err
 }
 
+// goneSuffix marks the folder of a deleted stream that is being removed: what is
+// left of one is no stream any more.
+const goneSuffix = ".gone"
+
 // removeStream removes a stream's folder.
 func (e *Engine) removeStream(id ID) error {
-	if err := vfs.RemoveAll(e.fs, streamDir(id)); err != nil {
+	dir := streamDir(id)
+	err := e.fs.Rename(dir, dir+goneSuffix)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return e.fs.SyncDir(streamsDir)
+	if err := e.fs.SyncDir(streamsDir); err != nil {
+		return err
+	}
+	return vfs.RemoveAll(e.fs, dir+goneSuffix)
 }
 
 // removeConsumer removes a consumer's files.

@@ -254,6 +254,7 @@ func (p *opening) broken(id ID, err error) {
 // be gone since.
 func (p *opening) mend(id ID) {
 	delete(p.report.Broken, id)
+	delete(p.report.Stores, id)
 	for other := range p.report.Broken {
 		if x := p.e.catalog.find(other); x != nil && x.stream == id {
 			delete(p.report.Broken, other)
@@ -441,6 +442,14 @@ func (p *opening) orphans() error {
 		return fmt.Errorf("engine: list %s: %w", streamsDir, err)
 	}
 	for _, f := range entries {
+		if base, gone := strings.CutSuffix(f.Name, goneSuffix); gone {
+			if _, ok := idOfName(base); ok {
+				if err := vfs.RemoveAll(e.fs, path.Join(streamsDir, f.Name)); err != nil {
+					return fmt.Errorf("engine: remove %s: %w", path.Join(streamsDir, f.Name), err)
+				}
+				continue
+			}
+		}
 		id, known := idOfName(f.Name)
 		p.largest = max(p.largest, id)
 		if x := e.catalog.find(id); known && x != nil && x.stream == 0 {
