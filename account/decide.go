@@ -48,7 +48,7 @@ func (d *Directory) Decide(c *Client) Decision {
 			return d.decideUser(c, d.users[cred.User], &cred)
 		}
 	}
-	return d.decideSingle(&cred)
+	return d.decideSingle(c, &cred)
 }
 
 // decideNkey looks at a client that showed a key, or is given the one of those
@@ -60,7 +60,7 @@ func (d *Directory) decideNkey(c *Client, key string, cred *Credentials) Decisio
 		return deny("")
 	case !u.ConnectionTypes.Allows(c.Type):
 		return deny("")
-	case u.ProxyRequired:
+	case u.ProxyRequired && c.ProxyKey == "":
 		return Decision{Err: &Denial{Kind: ProxyRequired}}
 	}
 	id := d.identity(u)
@@ -99,7 +99,7 @@ func (d *Directory) decideUser(c *Client, u *User, cred *Credentials) Decision {
 	switch {
 	case u == nil, !u.ConnectionTypes.Allows(c.Type):
 		return d.slowly(deny(""), cred.Pass)
-	case u.ProxyRequired:
+	case u.ProxyRequired && c.ProxyKey == "":
 		return Decision{Err: &Denial{Kind: ProxyRequired}}
 	}
 	id := d.identity(u)
@@ -108,9 +108,9 @@ func (d *Directory) decideUser(c *Client, u *User, cred *Credentials) Decision {
 }
 
 // decideSingle looks at a client where one secret is everybody's.
-func (d *Directory) decideSingle(cred *Credentials) Decision {
+func (d *Directory) decideSingle(c *Client, cred *Credentials) Decision {
 	k := &d.contents
-	if k.ProxyRequired {
+	if k.ProxyRequired && c.ProxyKey == "" {
 		return Decision{Err: &Denial{Kind: ProxyRequired}}
 	}
 	id := NewIdentity("")

@@ -99,6 +99,9 @@ type Client struct {
 	Peer  netip.AddrPort
 	TLS   *tls.ConnectionState // nil without TLS
 	Nonce string               // what signatures are over; empty if none was sent
+	// ProxyKey is of the trusted proxy that the client came through; empty is
+	// none. The server's own authenticator finds it out.
+	ProxyKey string
 
 	Credentials
 	Name, Lang, Version string

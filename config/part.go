@@ -17,6 +17,7 @@ const (
 	PartOCSP        Part = "OCSP"
 	PartOperator    Part = "operator mode"
 	PartProxies     Part = "trusted proxies"
+	PartProxyHeader Part = "PROXY protocol"
 	PartTLS         Part = "TLS"
 	PartWebSocket   Part = "WebSocket"
 	PartWritePolicy Part = "write timeout policies"

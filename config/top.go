@@ -49,7 +49,7 @@ var clientOptions = []entry[Options]{
 		Spec{Aliases: []string{"no_sublist_cache"}, Field: "NoSublistCache", Ignored: "the match caches of the loops are part of how they work",
 			Doc: "Turn the cache of matches off."}),
 	boolean("proxy_protocol", func(o *Options) *bool { return &o.ProxyProtocol },
-		Spec{Field: "ProxyProtocol", Waiting: PartProxies, Doc: "Expect PROXY protocol headers, version 1 or 2, on the client port."}),
+		Spec{Field: "ProxyProtocol", Waiting: PartProxyHeader, Doc: "Expect PROXY protocol headers, version 1 or 2, on the client port."}),
 }
 
 func readTags(r *reader, k key, o *Options) {
@@ -182,7 +182,7 @@ var operatorOptions = []entry[Options]{
 			Range:  "`MEMORY`, `URL(http://host/jwt/v1/accounts/)` or see the keys below",
 			Reload: Partly, ReloadNote: "not from or to having none", Waiting: PartOperator, Doc: "Where the JWTs of accounts are looked up."}), &resolverBlock),
 	tlsBlockAs("resolver_tls", &topTLSBlock, func(o *Options) **TLS { return &o.ResolverTLS },
-		Spec{Reload: Live, Log: "accounts", Waiting: PartOperator, Doc: "TLS towards a URL resolver."}),
+		Spec{Reload: Live, Log: "accounts", Waiting: PartTLS, Doc: "TLS towards a URL resolver."}),
 	custom("resolver_preload", "map of account keys to JWTs", readPreload, func(o *Options) any { return o.Preload },
 		Spec{Unset: "none", Range: "account JWTs", Reload: Live, Log: "accounts", Waiting: PartOperator, Doc: "Account JWTs known from the start."}),
 	custom("resolver_pinned_accounts", kindTexts, readPinnedAccounts, func(o *Options) any { return o.PinnedAccounts },

@@ -15,8 +15,9 @@ type liveAccounts struct {
 	srv   *Server
 	loops int
 
-	mu     sync.RWMutex // guards byName
-	byName map[string]*liveAccount
+	mu      sync.RWMutex // guards the rest
+	byName  map[string]*liveAccount
+	created func(*liveAccount) // told of new accounts; nil: nobody
 }
 
 func newLiveAccounts(srv *Server, loops int, d *account.Directory) *liveAccounts {
@@ -47,27 +48,46 @@ func (l *liveAccounts) find(name string) *liveAccount {
 // define makes def hold, for an account that exists or for a new one.
 func (l *liveAccounts) define(def *account.Definition) *liveAccount {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	a := l.byName[def.Name]
-	if a == nil {
-		a = l.start(def)
-		l.byName[def.Name] = a
-	} else {
+	if a != nil {
 		a.Definition.Store(def)
+		l.mu.Unlock()
+		return a
+	}
+	a = l.start(def)
+	l.byName[def.Name] = a
+	created := l.created
+	l.mu.Unlock()
+	if created != nil {
+		created(a)
 	}
 	return a
 }
 
-// follow makes the accounts those of d. Accounts that are not in d any more are
+// watch calls f for every account there is and will be.
+func (l *liveAccounts) watch(f func(*liveAccount)) {
+	l.mu.Lock()
+	l.created = f
+	all := make([]*liveAccount, 0, len(l.byName))
+	for _, a := range l.byName {
+		all = append(all, a)
+	}
+	l.mu.Unlock()
+	for _, a := range all {
+		f(a)
+	}
+}
+
+// follow makes the accounts those of d, and those that keep names. Others are
 // forgotten; the sessions in them are for the caller to close.
-func (l *liveAccounts) follow(d *account.Directory) {
+func (l *liveAccounts) follow(d *account.Directory, keep func(name string) bool) {
 	for _, def := range d.Accounts() {
 		l.define(def)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name := range l.byName {
-		if d.Accounts()[name] == nil {
+		if d.Accounts()[name] == nil && !keep(name) {
 			delete(l.byName, name)
 		}
 	}

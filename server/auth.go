@@ -68,7 +68,7 @@ func newNonce() string {
 
 func (s *Server) authRequired() bool {
 	o := s.options()
-	return o.Authenticator != nil || o.Directory.Required()
+	return o.Authenticator != nil || o.Operator != nil || o.Directory.Required()
 }
 
 // AuthRequired says whether clients have to say who they are.
@@ -77,12 +77,12 @@ func (s *Server) AuthRequired() bool { return s.authAnnounced() }
 // authAnnounced is authRequired as the first INFO tells it.
 func (s *Server) authAnnounced() bool {
 	o := s.options()
-	return o.Authenticator != nil || o.Directory.Announced()
+	return o.Authenticator != nil || o.Operator != nil || o.Directory.Announced()
 }
 
 func (s *Server) nonceNeeded() bool {
 	o := s.options()
-	return o.AlwaysNonce || o.Directory.NonceNeeded()
+	return o.AlwaysNonce || o.Operator != nil || len(o.TrustedProxies) > 0 || o.Directory.NonceNeeded()
 }
 
 // authenticator returns who decides.
@@ -90,28 +90,7 @@ func (s *Server) authenticator() Authenticator {
 	if a := s.options().Authenticator; a != nil {
 		return a
 	}
-	return (*directoryAuthenticator)(s)
-}
-
-// directoryAuthenticator decides by the directory; what takes long is done by
-// the server's workers.
-type directoryAuthenticator Server
-
-// Authenticate implements Authenticator.
-func (d *directoryAuthenticator) Authenticate(c *account.Client, done func(*account.Identity, error)) {
-	s := (*Server)(d)
-	r := s.directory().Decide(c)
-	if r.Proof == nil {
-		done(r.Identity, r.Err)
-		return
-	}
-	s.proofs.do(func() {
-		if err := r.Proof(); err != nil {
-			done(nil, err)
-			return
-		}
-		done(r.Identity, r.Err)
-	})
+	return (*ownAuthenticator)(s)
 }
 
 func (c *session) authTimeout() {
@@ -241,6 +220,9 @@ func (c *session) become(id *account.Identity) error {
 	a := c.w.srv.accounts.find(id.Account)
 	if a == nil {
 		return &account.Denial{Kind: account.AccountGone, Detail: "account " + id.Account + " does not exist"}
+	}
+	if err := c.w.srv.stillGood(id); err != nil {
+		return err
 	}
 	if !c.moveTo(a) {
 		return &account.Denial{Kind: account.TooManyConnections}

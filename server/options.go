@@ -57,6 +57,12 @@ type Options struct {
 	Activate account.Activate
 	// Authenticator decides who clients are, instead of Directory's users.
 	Authenticator Authenticator
+	// Operator has accounts and users known by their tokens; nil is not.
+	Operator *OperatorMode
+	// Callout names a service that decides about clients; not with Operator.
+	Callout *CalloutOptions
+	// TrustedProxies are the public keys of proxies whose word counts.
+	TrustedProxies []string
 	// AlwaysNonce sends a nonce even if no user of Directory signs one.
 	AlwaysNonce bool
 	// AuthTimeout is how long a client may take to say who it is.

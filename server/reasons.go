@@ -101,6 +101,8 @@ const (
 	errAuthorization         = "Authorization Violation"
 	errAuthTimeout           = "Authentication Timeout"
 	errAuthExpired           = "User Authentication Expired"
+	errAccountExpired        = "Account Authentication Expired"
+	errAuthRevoked           = "User Authentication Revoked"
 	errMaxAccountConnections = "maximum account active connections exceeded"
 	errInvalidPublish        = "Invalid Publish Subject"
 	errInvalidSubject        = "Invalid Subject"

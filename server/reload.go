@@ -20,6 +20,7 @@ func (s *Server) Reload(o Options) error {
 	if err := fixed(old, &o); err != nil {
 		return err
 	}
+	s.underOperators(&o)
 	book, err := s.linking.plan(&o)
 	if err != nil {
 		return err
@@ -28,10 +29,11 @@ func (s *Server) Reload(o Options) error {
 	running := s.running && !s.stopped
 	s.mu.Unlock()
 	o.Port, o.ServerName = old.Port, old.ServerName
-	s.accounts.follow(o.Directory)
+	s.accounts.follow(o.Directory, s.claimed)
 	s.opts.Store(&o)
 	s.clientLimits.Store(clientLimits(&o))
 	s.linkAll(book)
+	s.reloadClaims()
 	if !running {
 		return nil
 	}
@@ -65,6 +67,9 @@ func fixed(old, o *Options) error {
 	if o.ServerName != "" && o.ServerName != old.ServerName {
 		return fmt.Errorf("config reload not supported for ServerName: old=%v, new=%v", old.ServerName, o.ServerName)
 	}
+	if err := fixedOperator(old.Operator, o.Operator); err != nil {
+		return err
+	}
 	if !slices.Equal(old.PinCPUs, o.PinCPUs) {
 		return fmt.Errorf("config reload not supported for PinCPUs: old=%v, new=%v", old.PinCPUs, o.PinCPUs)
 	}
@@ -79,6 +84,7 @@ func (w *worker) reload(before, after *account.Directory) {
 		c.parser.MaxControlLine = o.MaxControlLine
 		c.c.SetLimits(limits)
 		c.reviewIdentity(before, after)
+		c.reviewProxy(o.TrustedProxies)
 		if !c.stage.closing {
 			c.startPing()
 		}

@@ -30,11 +30,13 @@ type Logger interface {
 
 // Server is one running server.
 type Server struct {
-	opts atomic.Pointer[Options] // replaced as a whole by Reload
-	log  Logger
-	id   string
-	xkey string
-	node string // a hash of the name, for subjects that belong to this server
+	opts  atomic.Pointer[Options] // replaced as a whole by Reload
+	log   Logger
+	id    string
+	pair  nkeys.KeyPair // of id
+	xkey  string
+	curve nkeys.KeyPair // of xkey
+	node  string        // a hash of the name, for subjects that belong to this server
 
 	group    *loop.Group
 	listener *loop.Listener
@@ -59,9 +61,13 @@ type Server struct {
 	quit     chan struct{} // closed when Shutdown begins
 	done     chan struct{} // closed when it has ended
 
-	closed   closedRecords
-	internal internalState
-	linking  linking
+	closed    closedRecords
+	internal  internalState
+	queues    internalQueues
+	sysSeq    atomic.Uint64 // of system messages
+	claims    *claims       // in operator mode
+	notPinned atomic.Int64  // users of accounts that are not pinned
+	linking   linking
 }
 
 // New checks o and returns a server that does nothing yet.
@@ -69,7 +75,7 @@ func New(o Options, log Logger) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	id, err := newID()
+	pair, id, err := newID()
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +91,11 @@ func New(o Options, log Logger) (*Server, error) {
 		o.ServerName = id
 	}
 	s := &Server{
-		log: log, id: id, xkey: xkey, node: nodeOf(o.ServerName),
+		log: log, id: id, pair: pair, xkey: xkey, curve: curve, node: nodeOf(o.ServerName),
 		counters: make([]account.Counters, o.Loops),
 		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
+	s.underOperators(&o)
 	book, err := s.linking.plan(&o)
 	if err != nil {
 		return nil, err
@@ -99,17 +106,23 @@ func New(o Options, log Logger) (*Server, error) {
 	s.linkAll(book)
 	s.closed.max = o.MaxClosedClients
 	s.clientLimits.Store(clientLimits(&o))
+	if err := s.loadClaims(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 // newID returns a fresh public server key: an id that is unique and that other
 // servers accept as one.
-func newID() (string, error) {
-	pair, err := nkeys.CreateServer()
-	if err != nil {
-		return "", fmt.Errorf("creating the server's id: %w", err)
+func newID() (pair nkeys.KeyPair, id string, err error) {
+	pair, err = nkeys.CreateServer()
+	if err == nil {
+		id, err = pair.PublicKey()
 	}
-	return pair.PublicKey()
+	if err != nil {
+		return nil, "", fmt.Errorf("creating the server's id: %w", err)
+	}
+	return pair, id, nil
 }
 
 // stallSoft is where producers begin to be slowed for a receiver that lags: a
@@ -182,8 +195,13 @@ func (s *Server) Start() error {
 	s.group, s.listener, s.running = group, ln, true
 	s.mu.Unlock()
 	s.internal.ready.Store(true)
+	s.startQueues()
 	info := s.baseInfo(ln.Addr())
 	s.info.Store(&info)
+	if err := s.startClaims(); err != nil {
+		s.Shutdown()
+		return err
+	}
 	s.log.Noticef("Listening for client connections on %s", net.JoinHostPort(s.options().Host, strconv.Itoa(ln.Addr().Port)))
 	err = ln.Serve(s.accept, func(err error, retry time.Duration) {
 		s.log.Errorf("Temporary Client Accept Error (%v), sleeping %dms", err, retry.Milliseconds())
@@ -299,6 +317,7 @@ func (s *Server) Shutdown() {
 		s.group.Stop()
 	}
 	s.internal.queues.Wait()
+	s.stopClaims()
 	s.log.Noticef("Server Exiting..")
 	close(s.done)
 }

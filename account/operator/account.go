@@ -188,7 +188,7 @@ func permissions(p *jwt.Permissions) *account.Permissions {
 			out.Publish.Allow = []string{} // answers are all that may be published
 		}
 	}
-	if *out == (account.Permissions{}) {
+	if out.Publish == nil && out.Subscribe == nil && out.Responses == nil {
 		return nil
 	}
 	return out

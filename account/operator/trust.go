@@ -100,6 +100,14 @@ func (t *Trust) Account(token string, now time.Time) (*Account, error) {
 	return compile(token, c, t.strict[c.Issuer]), nil
 }
 
+// Bootstrap returns an account of which nothing is known but its key: only that
+// signs users, and without the first operator's own key being trusted nobody.
+func (t *Trust) Bootstrap(name string) *Account {
+	c := jwt.NewAccountClaims(name)
+	c.Issuer = t.first.Subject
+	return compile("", c, !t.Trusts(c.Issuer))
+}
+
 // CheckPush finds why a pushed account must not be stored; whether it is trusted
 // is looked at when it is used.
 func CheckPush(c *jwt.AccountClaims) error {
@@ -123,4 +131,22 @@ func checkSize(c *jwt.AccountClaims) error {
 		return fmt.Errorf("validation errors: [more than %d imports or exports]", linksMax)
 	}
 	return nil
+}
+
+// Banner is what is logged of an operator at the start.
+func Banner(token string) ([]string, error) {
+	c, err := decode[*jwt.OperatorClaims](token, "operator")
+	if err != nil {
+		return nil, err
+	}
+	expires := "Never"
+	if c.Expires != 0 {
+		expires = time.Unix(c.Expires, 0).String()
+	}
+	return []string{
+		fmt.Sprintf("  System  : %q", c.Audience),
+		fmt.Sprintf("  Operator: %q", c.Name),
+		fmt.Sprintf("  Issued  : %v", time.Unix(c.IssuedAt, 0)),
+		"  Expires : " + expires,
+	}, nil
 }

@@ -169,7 +169,7 @@ func (u *User) scope() error {
 func (u *User) identity(until time.Time) *account.Identity {
 	c := u.Claims
 	id := account.NewIdentity(u.Account.Name)
-	id.User, id.Label = c.Subject, "nkey:"+c.Subject
+	id.User, id.Label = c.Subject, "jwt:"+c.Subject
 	id.MaxSubscriptions, id.MaxPayload = clamp(c.Limits.Subs), clamp(c.Limits.Payload)
 	id.Expires = earlier(unix(c.Expires), until)
 	id.JWT, id.NameTag, id.Tags = u.Token, c.Name, c.Tags

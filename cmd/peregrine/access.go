@@ -38,6 +38,7 @@ func directory(o *config.Options) (*account.Directory, error) {
 			c.System = account.System
 		}
 	}
+	underOperators(o, &c)
 	return account.NewDirectory(c)
 }
 
@@ -89,11 +90,6 @@ func permissions(p *config.Permissions, shared map[*config.Permissions]*account.
 func missingAccess(o *config.Options) (lines []string) {
 	needs := func(pos string, name string, part config.Part) {
 		lines = append(lines, fmt.Sprintf("%s (%s) needs %s, which this version does not have yet", name, pos, part))
-	}
-	for _, u := range o.AllUsers() {
-		if u.ProxyRequired {
-			needs(u.Pos.String(), "user "+u.ID(), config.PartProxies)
-		}
 	}
 	for _, a := range o.Accounts {
 		for part, asked := range map[config.Part]bool{

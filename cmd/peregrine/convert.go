@@ -30,6 +30,10 @@ func serverOptions(o *config.Options) (server.Options, error) {
 		NoHeaders: o.NoHeaderSupport, NoFastProducerStall: o.NoFastProducerStall,
 		MaxClosedClients: o.MaxClosedClients,
 		Directory:        d,
+		Callout:          calloutOptions(o.Authorization), TrustedProxies: trustedProxies(o.Proxies),
+	}
+	if options.Operator, err = operatorMode(o); err != nil {
+		return server.Options{}, err
 	}
 	if a := o.Authorization; a != nil {
 		options.AuthTimeout = a.Timeout

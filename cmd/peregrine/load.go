@@ -75,6 +75,9 @@ func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+progr
 var parts = map[config.Part]bool{
 	config.PartAuth:     true,
 	config.PartAccounts: true,
+	config.PartOperator: true,
+	config.PartCallout:  true,
+	config.PartProxies:  true,
 }
 
 func hasPart(p config.Part) bool { return parts[p] }

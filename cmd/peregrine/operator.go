@@ -1,0 +1,86 @@
+package main
+
+import (
+	"peregrine/account"
+	"peregrine/account/claimstore"
+	"peregrine/account/operator"
+	"peregrine/config"
+	"peregrine/server"
+)
+
+// operatorMode turns what a configuration says of operators into the server's
+// terms; nil if it has none.
+func operatorMode(o *config.Options) (*server.OperatorMode, error) {
+	if len(o.TrustedKeys) == 0 {
+		return nil, nil
+	}
+	mode := &server.OperatorMode{
+		Pinned: o.PinnedAccounts, Sentinel: o.DefaultSentinel, Preload: o.Preload,
+		Resolver: resolverOptions(o.Resolver),
+	}
+	var operators []operator.Operator
+	for _, one := range o.Operators {
+		operators = append(operators, operator.Operator{Subject: one.Subject, SigningKeys: one.SigningKeys, Strict: one.StrictSigning})
+		lines, err := operator.Banner(one.Token)
+		if err != nil {
+			return nil, err
+		}
+		mode.Banner = append(mode.Banner, lines...)
+	}
+	if len(mode.Banner) > 0 {
+		mode.Banner = append([]string{"Trusted Operators"}, mode.Banner...)
+	}
+	mode.Trust = operator.NewTrust(o.TrustedKeys, operators)
+	return mode, nil
+}
+
+func resolverOptions(r *config.Resolver) server.ResolverOptions {
+	if r == nil {
+		return server.ResolverOptions{}
+	}
+	kinds := map[string]server.ResolverKind{
+		"memory": server.MemoryResolver, "url": server.URLResolver, "full": server.FullResolver, "cache": server.CacheResolver,
+	}
+	out := server.ResolverOptions{
+		Kind: kinds[r.Type], URL: r.URL, Dir: r.Dir, Limit: r.Limit, TTL: r.TTL, Interval: r.Interval, Timeout: r.Timeout,
+	}
+	switch {
+	case r.HardDelete:
+		out.Deletion = claimstore.Remove
+	case r.AllowDelete:
+		out.Deletion = claimstore.Rename
+	}
+	return out
+}
+
+// calloutOptions returns the service that decides about clients, nil for none.
+func calloutOptions(a *config.Authorization) *server.CalloutOptions {
+	if a == nil || a.Callout == nil {
+		return nil
+	}
+	c := a.Callout
+	return &server.CalloutOptions{
+		Issuer: c.Issuer, Account: c.Account, AuthUsers: c.AuthUsers, XKey: c.XKey, AllowedAccounts: c.AllowedAccounts,
+	}
+}
+
+func trustedProxies(p *config.Proxies) (keys []string) {
+	if p != nil {
+		for _, one := range p.Trusted {
+			keys = append(keys, one.Key)
+		}
+	}
+	return keys
+}
+
+// underOperators adds what the directory needs to know where there are
+// operators: users are known by tokens, the system account is only a name yet.
+func underOperators(o *config.Options, c *account.Contents) {
+	if len(o.TrustedKeys) == 0 {
+		return
+	}
+	c.AuthorizationGiven = true
+	if c.System != "" && c.System != account.System {
+		c.Accounts = append(c.Accounts, account.NewDefinition(c.System))
+	}
+}
