@@ -208,7 +208,7 @@ func TestReloadFiles(t *testing.T) {
 // TestMissingPart is refused with the name of the part and the place.
 func TestMissingPart(t *testing.T) {
 	t.Parallel()
-	path := configFile(t, "port: -1\ncluster { port: -1, name: a }\nmqtt { port: -1 }\n")
+	path := configFile(t, "port: -1, server_name: s\ncluster { port: -1, name: a }\nmqtt { port: -1 }\n")
 	code, stdout, stderr := finish(harness.Launch(t, harness.Peregrine, "-c", path))
 	if code != 1 || len(stdout) > 0 || len(stderr) < 2 || !strings.HasPrefix(stderr[0], "nats-server: cluster (") ||
 		!strings.Contains(stderr[0], "server.conf:2:1) needs clustering") || !strings.Contains(stderr[1], "server.conf:3:1) needs MQTT") {
