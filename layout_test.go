@@ -46,6 +46,9 @@ var edges = map[string]string{
 	"cmd/peregrine → loop/gnet":          "one of the engines to choose from",
 	"cmd/peregrine → monitor":            "starts it and shows it the server",
 	"cmd/peregrine → server":             "runs it",
+	"certs → " + compress:                "answers of responders as the reference keeps them",
+	"certs → " + xcrypto:                 "OCSP",
+	"cmd/peregrine → certs":              "what a TLS block says",
 
 	"cmd/peregrine → sublist/transform": "destinations of mappings",
 
@@ -76,6 +79,8 @@ var edges = map[string]string{
 	"server → sublist":            "deliveries read match results",
 	"server → sublist/transform":  "subjects of publishers are mapped",
 	"server → " + nkeys:           "server ids and curve keys",
+	"server → certs":              "what clients are shown with TLS and who is trusted",
+	"server → codec/proxyproto":   "headers of proxies",
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
 

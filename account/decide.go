@@ -16,6 +16,8 @@ type Decision struct {
 	// signature. It is safe on any goroutine. Nil: the decision is final. When
 	// Err is set, the proof only takes its time.
 	Proof func() error
+	// Note is for the debug log, Warning for the log: what the decision rests on.
+	Note, Warning string
 }
 
 // Decide tells who c is. It neither waits nor computes for long.
@@ -35,6 +37,9 @@ func (d *Directory) Decide(c *Client) Decision {
 		if cred.Nkey != "" {
 			return d.decideNkey(c, cred.Nkey, &cred)
 		}
+	}
+	if d.certificates != nil && c.Type == Standard {
+		return d.decideCertificate(c, &cred)
 	}
 	if len(d.users) > 0 {
 		if noUser && d.users[k.NoAuthUser] != nil {
@@ -105,6 +110,36 @@ func (d *Directory) decideUser(c *Client, u *User, cred *Credentials) Decision {
 	id := d.identity(u)
 	id.User, id.Label = u.Name, "user:"+u.Name
 	return d.compare(id, u.Password, cred.Pass)
+}
+
+// decideCertificate looks at a client whose certificate says who it is.
+func (d *Directory) decideCertificate(c *Client, cred *Credentials) (r Decision) {
+	defer func(claimed string) {
+		if claimed != "" && r.Err == nil {
+			r.Warning = fmt.Sprintf("User %q found in connect proto, but user required from cert", claimed)
+		}
+	}(cred.User)
+	switch {
+	case c.TLS == nil:
+		r = deny("")
+		r.Note = "User required in cert, no TLS connection state"
+		return r
+	case len(c.TLS.PeerCertificates) == 0:
+		r = deny("")
+		r.Note = "User required in cert, no peer certificates found"
+		return r
+	}
+	name, note, ok := d.certificates.Find(c.TLS.PeerCertificates[0], func(name string) bool {
+		u := d.users[name]
+		return u != nil && u.ConnectionTypes.Allows(c.Type)
+	})
+	if !ok {
+		r = deny("")
+	} else {
+		r = d.decideUser(c, d.users[name], cred)
+	}
+	r.Note = note
+	return r
 }
 
 // decideSingle looks at a client where one secret is everybody's.

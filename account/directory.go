@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -44,8 +45,10 @@ type Directory struct {
 	accounts map[string]*Definition
 	users    map[string]*User
 	nkeys    map[string]*User
-	hidden   string // a no_auth_user that nobody configured
-	secrets  decoys
+	// certificates is how users are found where CertificateMap says so; else nil.
+	certificates *CertificateIndex
+	hidden       string // a no_auth_user that nobody configured
+	secrets      decoys
 }
 
 var generations atomic.Uint64
@@ -80,6 +83,9 @@ func NewDirectory(c Contents) (*Directory, error) {
 		return nil, fmt.Errorf("no_auth_user: %q not present as user or nkey in authorization block or account configuration", id)
 	}
 	d.secrets = newDecoys(&d.contents)
+	if c.CertificateMap && len(d.users) > 0 {
+		d.certificates = NewCertificateIndex(slices.Sorted(maps.Keys(d.users)))
+	}
 	return d, nil
 }
 

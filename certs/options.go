@@ -96,14 +96,14 @@ func KeySum(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// NotAfter returns when the first of the certificates ends, zero without any.
-func (o *Options) NotAfter() (end time.Time) {
-	for i := range o.Certificates {
-		if leaf := leafOf(&o.Certificates[i]); leaf != nil && (end.IsZero() || leaf.NotAfter.Before(end)) {
-			end = leaf.NotAfter
+// NotAfter returns when the first certificate ends, zero without any.
+func (o *Options) NotAfter() time.Time {
+	if len(o.Certificates) > 0 {
+		if leaf := leafOf(&o.Certificates[0]); leaf != nil {
+			return leaf.NotAfter
 		}
 	}
-	return end
+	return time.Time{}
 }
 
 // leafOf returns the certificate without those that lead to its authority.

@@ -142,7 +142,6 @@ write_timeout: default
 	}
 	want := []string{
 		"-user needs authentication, which this version does not have yet",
-		"tls (test.conf:2:1) needs TLS, which this version does not have yet",
 		"cluster (test.conf:3:1) needs clustering, which this version does not have yet",
 		"leafnodes (test.conf:10:1) needs leaf nodes, which this version does not have yet",
 	}

@@ -47,16 +47,16 @@ var ocspBlock = block[OCSP]{entries: []entry[OCSP]{
 		default:
 			r.errorf(k.Value, "error parsing ocsp config: unsupported ocsp mode string")
 		}
-	}, nil, Spec{Default: `"auto"`, Range: "`auto`, `always`, `must` or `never`", Reload: Live, Waiting: PartOCSP,
+	}, nil, Spec{Default: `"auto"`, Range: "`auto`, `always`, `must` or `never`", Reload: Live, Use: "Mode",
 		Doc: "Which certificates are stapled: those that ask for it, all, those that ask for it and stop the server when one is revoked, or none."}),
 	text("url", func(o *OCSP) *string {
 		o.URLs = []string{""}
 		return &o.URLs[0]
-	}, Spec{Unset: "those of the certificates", Range: "an http URL", Reload: Live, Waiting: PartOCSP, Doc: "Responder to ask."}),
+	}, Spec{Unset: "those of the certificates", Range: "an http URL", Reload: Live, Use: "URLs", Doc: "Responder to ask."}),
 	custom("urls", "list of strings", func(r *reader, k key, _ *OCSP) {
 		// No list is of this type: the reference refuses every value.
 		r.mismatch(k.Value, "[]string")
-	}, nil, Spec{Unset: "those of the certificates", Range: "none: nats-server refuses every value, and so does this server", Reload: Live, Waiting: PartOCSP, Doc: "Responders to ask."}),
+	}, nil, Spec{Unset: "those of the certificates", Range: "none: nats-server refuses every value, and so does this server", Reload: Live, Use: "URLs", Doc: "Responders to ask."}),
 }}
 
 // OCSPCache says where the states of certificates are kept.
@@ -98,27 +98,27 @@ var ocspCacheBlock = block[OCSPCache]{unknown: cacheField, strict: true, entries
 		default:
 			c.Type = strings.ToLower(k.Str)
 		}
-	}, nil, Spec{Default: `"local"`, Range: "`local` or `none`", Reload: Live, Waiting: PartOCSP, Doc: "Kind of cache."}),
+	}, nil, Spec{Default: `"local"`, Range: "`local` or `none`", Reload: Live, Use: "Type", Doc: "Kind of cache."}),
 	custom("local_store", kindPath, func(r *reader, k key, c *OCSPCache) {
 		if k.Kind != grammar.String {
 			r.errorf(k.Value, cacheField, k.name)
 			return
 		}
 		c.LocalStore = k.Str
-	}, nil, Spec{Default: `"_rc_"`, Range: "a folder", Reload: Live, Waiting: PartOCSP, Doc: "Folder of the cache."}),
+	}, nil, Spec{Default: `"_rc_"`, Range: "a folder", Reload: Live, Use: "LocalStore", Doc: "Folder of the cache."}),
 	custom("preserve_revoked", kindBool, func(r *reader, k key, c *OCSPCache) {
 		if k.Kind != grammar.Bool {
 			r.errorf(k.Value, cacheField, k.name)
 			return
 		}
 		c.PreserveRevoked = k.Bool
-	}, nil, Spec{Default: "false", Range: "true or false", Reload: Live, Waiting: PartOCSP, Doc: "Keep the word that a certificate was revoked."}),
+	}, nil, Spec{Default: "false", Range: "true or false", Reload: Live, Use: "PreserveRevoked", Doc: "Keep the word that a certificate was revoked."}),
 	custom("save_interval", kindSeconds, func(r *reader, k key, c *OCSPCache) {
 		d, ok := r.ocspTime(k.Value, "error parsing OCSP peer cache config, conversion error: unexpected type", true)
 		if ok {
 			c.SaveInterval = max(d.Truncate(time.Second), time.Second)
 		}
-	}, nil, Spec{Default: `"5m"`, Range: "1 second or more", Reload: Live, Waiting: PartOCSP, Doc: "Time between writes of the cache."}),
+	}, nil, Spec{Default: `"5m"`, Range: "1 second or more", Reload: Live, Use: "SaveInterval", Doc: "Time between writes of the cache."}),
 }}
 
 // ocspTime reads seconds or a duration. wrong is the message for other types;
@@ -175,6 +175,13 @@ func readOCSPPeer(r *reader, k key, t *TLS) {
 	t.OCSPPeer = p
 }
 
+// peerFields are the fields of the block's keys.
+var peerFields = map[string]string{
+	"verify": "Verify", "allowed_clockskew": "ClockSkew", "ca_timeout": "Timeout",
+	"cache_ttl_when_next_update_unset": "TTLUnsetNextUpdate", "warn_only": "WarnOnly",
+	"unknown_is_good": "UnknownIsGood", "allow_when_ca_unreachable": "AllowWhenCAUnreachable",
+}
+
 var ocspPeerBlock = block[OCSPPeer]{unknown: peerField, strict: true, entries: []entry[OCSPPeer]{
 	peerFlag("verify", func(p *OCSPPeer) *bool { return &p.Verify }, "Check the certificates of peers."),
 	peerTime("allowed_clockskew", false, func(p *OCSPPeer) *time.Duration { return &p.ClockSkew }, "30", "How far clocks may be apart."),
@@ -192,7 +199,7 @@ func peerFlag(name string, at func(*OCSPPeer) *bool, doc string) entry[OCSPPeer]
 			return
 		}
 		*at(p) = k.Bool
-	}, nil, Spec{Default: "false", Range: "true or false", Reload: Live, Waiting: PartOCSP, Doc: doc})
+	}, nil, Spec{Default: "false", Range: "true or false", Reload: Live, Use: peerFields[name], Doc: doc})
 }
 
 func peerTime(name string, told bool, at func(*OCSPPeer) *time.Duration, deft, doc string) entry[OCSPPeer] {
@@ -201,7 +208,7 @@ func peerTime(name string, told bool, at func(*OCSPPeer) *time.Duration, deft, d
 		if ok && d >= 0 {
 			*at(p) = d
 		}
-	}, nil, Spec{Default: deft, Range: "0 or more", Reload: Live, Waiting: PartOCSP, Doc: doc})
+	}, nil, Spec{Default: deft, Range: "0 or more", Reload: Live, Use: peerFields[name], Doc: doc})
 }
 
 // Proxies are the proxies that clients may come through.

@@ -14,11 +14,9 @@ const (
 	PartJetStream   Part = "JetStream"
 	PartLeafNode    Part = "leaf nodes"
 	PartMQTT        Part = "MQTT"
-	PartOCSP        Part = "OCSP"
 	PartOperator    Part = "operator mode"
 	PartProxies     Part = "trusted proxies"
-	PartProxyHeader Part = "PROXY protocol"
-	PartTLS         Part = "TLS"
+	PartTLS         Part = "TLS with account servers"
 	PartWebSocket   Part = "WebSocket"
 	PartWritePolicy Part = "write timeout policies"
 )

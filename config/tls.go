@@ -53,7 +53,7 @@ const (
 
 // The TLS blocks. They have the same keys, of which some work in one of them only.
 var (
-	clientTLSBlock  = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, PartTLS)}
+	clientTLSBlock  = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, "")}
 	topTLSBlock     = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, PartTLS)}
 	clusterTLSBlock = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsServers, PartCluster)}
 	gatewayTLSBlock = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsServers, PartGateway)}
@@ -82,8 +82,36 @@ func tlsBlockAs[T any](name string, b *block[TLS], at func(*T) **TLS, s Spec) en
 	return e
 }
 
-// tlsEntries returns the keys of a TLS block. part waits for all of them.
+// tlsFields are what the program reads of a TLS block, by key.
+var tlsFields = map[string]string{
+	"cert_file": "Certificates", "key_file": "Certificates", "certs": "Certificates", "ca_file": "AuthorityList",
+	"verify": "Verify", "verify_and_map": "Map", "verify_cert_and_check_known_urls": "Verify", "insecure": "Insecure",
+	"timeout": "Timeout", "cipher_suites": "Ciphers", "curve_preferences": "Curves", "allow_insecure_cipher_suites": "Ciphers",
+	"min_version": "MinVersion", "pinned_certs": "PinnedCerts", "connection_rate_limit": "RateLimit",
+	"handshake_first": "HandshakeFirst", "ocsp_peer": "OCSPPeer",
+}
+
+// notWindows is why keys of the Windows store do nothing.
+const notWindows = "nats-server reads that store on Windows only"
+
+// tlsEntries returns the keys of a TLS block. part, if not empty, waits for all
+// of them.
 func tlsEntries(use tlsUse, part Part) []entry[TLS] {
+	all := tlsKeys(use, part)
+	for i := range all {
+		if part != "" {
+			continue
+		}
+		if field := tlsFields[all[i].name]; field != "" {
+			all[i].Use = field
+		} else {
+			all[i].Ignored = notWindows
+		}
+	}
+	return all
+}
+
+func tlsKeys(use tlsUse, part Part) []entry[TLS] {
 	live := func(s Spec) Spec {
 		s.Reload, s.Waiting = Live, part
 		return s
@@ -128,7 +156,7 @@ func tlsEntries(use tlsUse, part Part) []entry[TLS] {
 		custom("cipher_suites", "list of strings", readCiphers, func(t *TLS) any { return t.Ciphers },
 			live(Spec{Unset: "the secure ones of Go", Range: "names such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Doc: "Cipher suites of TLS 1.2."})),
 		custom("curve_preferences", "list of strings", readCurves, func(t *TLS) any { return t.Curves },
-			live(Spec{Unset: "all, in the order given here", Range: strings.Join(curveNames(), ", "), Doc: "Key exchanges, the best first."})),
+			live(Spec{Unset: "all, in the order given here", Range: strings.Join(CurveNames(), ", "), Doc: "Key exchanges, the best first."})),
 		tlsFlag("allow_insecure_cipher_suites", func(t *TLS, on bool) { t.AllowInsecureCiphers = on }, func(t *TLS) any { return t.AllowInsecureCiphers },
 			live(Spec{Doc: "Let `cipher_suites` have insecure ones."})),
 		custom("min_version", kindText, readMinVersion, func(t *TLS) any { return t.MinVersion },
@@ -240,9 +268,9 @@ func readCerts(r *reader, k key, t *TLS) {
 // certPairBlock shows the keys that readCerts reads.
 var certPairBlock = block[CertPair]{entries: []entry[CertPair]{
 	filePath("cert_file", func(c *CertPair) *string { return &c.CertFile },
-		Spec{Unset: "refused", Reload: Live, Waiting: PartTLS, Doc: "Certificate."}),
+		Spec{Unset: "refused", Reload: Live, Use: "CertFile", Doc: "Certificate."}),
 	filePath("key_file", func(c *CertPair) *string { return &c.KeyFile },
-		Spec{Unset: "refused", Reload: Live, Waiting: PartTLS, Doc: "Key of the certificate."}),
+		Spec{Unset: "refused", Reload: Live, Use: "CertFile", Doc: "Key of the certificate."}),
 }}
 
 func readPinnedCerts(r *reader, k key, t *TLS) {

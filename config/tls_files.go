@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,6 +98,21 @@ func (t *TLS) Authorities() *x509.CertPool {
 	return pool
 }
 
+// AuthorityList returns the certificates of the CA file, nil without one.
+func (t *TLS) AuthorityList() []*x509.Certificate {
+	var list []*x509.Certificate
+	for rest := t.authorities; len(rest) > 0; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			list = append(list, cert)
+		}
+	}
+	return list
+}
+
 // curves are the key exchanges, the best first.
 var curves = []struct {
 	name string
@@ -111,7 +127,8 @@ var curves = []struct {
 	{"CurveP521", tls.CurveP521},
 }
 
-func curveNames() []string {
+// CurveNames returns the names of key exchanges, the best first.
+func CurveNames() []string {
 	names := make([]string, len(curves))
 	for i, c := range curves {
 		names[i] = c.name

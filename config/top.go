@@ -49,7 +49,7 @@ var clientOptions = []entry[Options]{
 		Spec{Aliases: []string{"no_sublist_cache"}, Field: "NoSublistCache", Ignored: "the match caches of the loops are part of how they work",
 			Doc: "Turn the cache of matches off."}),
 	boolean("proxy_protocol", func(o *Options) *bool { return &o.ProxyProtocol },
-		Spec{Field: "ProxyProtocol", Waiting: PartProxyHeader, Doc: "Expect PROXY protocol headers, version 1 or 2, on the client port."}),
+		Spec{Field: "ProxyProtocol", Use: "ProxyProtocol", Doc: "Expect PROXY protocol headers, version 1 or 2, on the client port."}),
 }
 
 func readTags(r *reader, k key, o *Options) {
@@ -97,10 +97,10 @@ var monitorOptions = []entry[Options]{
 		Spec{Aliases: []string{"monitor_port"}, Unset: "no monitoring", Range: "-1 (any free port) to 65535", Field: "HTTPPort", Flags: []string{"m", "http_port"},
 			Varz: "http_port", Use: "HTTPPort", Doc: "Port of the monitoring pages, on the clients' host."}),
 	address("https", func(o *Options) *string { return &o.HTTPHost }, func(o *Options) *int { return &o.HTTPSPort },
-		Spec{Unset: "no monitoring", Field: "HTTPHost or HTTPSPort", Waiting: PartTLS, Doc: "Address of the monitoring pages over TLS."}),
+		Spec{Unset: "no monitoring", Field: "HTTPHost or HTTPSPort", Use: "HTTPSPort", Doc: "Address of the monitoring pages over TLS."}),
 	integer("https_port", func(o *Options) *int { return &o.HTTPSPort },
 		Spec{Unset: "no monitoring", Range: "-1 (any free port) to 65535", Field: "HTTPSPort", Flags: []string{"ms", "https_port"},
-			Varz: "https_port", Waiting: PartTLS, Doc: "Port of the monitoring pages over TLS."}),
+			Varz: "https_port", Use: "HTTPSPort", Doc: "Port of the monitoring pages over TLS."}),
 	text("http_base_path", func(o *Options) *string { return &o.HTTPBasePath },
 		Spec{Unset: "`/`", Range: "a path", Field: "HTTPBasePath", Varz: "http_base_path", Use: "HTTPBasePath", Doc: "Path in front of those of the monitoring pages."}),
 	filePath("pid_file", func(o *Options) *string { return &o.PidFile },

@@ -42,6 +42,10 @@ type connInfo struct {
 	Name          string     `json:"name,omitempty"`
 	Lang          string     `json:"lang,omitempty"`
 	Version       string     `json:"version,omitempty"`
+	TLSVersion    string     `json:"tls_version,omitempty"`
+	TLSCipher     string     `json:"tls_cipher_suite,omitempty"`
+	TLSPeerCerts  []PeerCert `json:"tls_peer_certs,omitempty"`
+	TLSFirst      bool       `json:"tls_first,omitempty"`
 	User          string     `json:"authorized_user,omitempty"`
 	Account       string     `json:"account,omitempty"`
 	Subs          []string   `json:"subscriptions_list,omitempty"`
@@ -203,6 +207,12 @@ func connEntry(c *Conn, o connzOptions, now time.Time) connInfo {
 		PendingBytes: c.PendingBytes, InMsgs: c.InMsgs, OutMsgs: c.OutMsgs,
 		InBytes: c.InBytes, OutBytes: c.OutBytes, Stalls: c.Stalls,
 		Subscriptions: c.Subscriptions, Name: c.Name, Lang: c.Lang, Version: c.Version,
+	}
+	if t := c.TLS; t != nil {
+		e.TLSVersion, e.TLSCipher, e.TLSFirst = t.Version, t.CipherSuite, t.First
+		if o.auth {
+			e.TLSPeerCerts = t.Peer
+		}
 	}
 	if !c.Stop.IsZero() {
 		stop := c.Stop.UTC()

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type Options struct {
 	Port int // -1 = random
 	// BasePath goes in front of all paths.
 	BasePath string
+	TLS      *tls.Config // nil: without
 }
 
 // Monitor serves the endpoints of one source.
@@ -66,9 +68,14 @@ func Start(o Options, source Source, log Logger) (*Monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("can't listen to the monitor port: %w", err)
 	}
+	scheme := "http"
+	if o.TLS != nil {
+		scheme = "https"
+		l = tls.NewListener(l, o.TLS)
+	}
 	m := &Monitor{source: source, log: log, options: o, listener: l, requests: map[string]uint64{}}
 	m.server = newHTTPServer(m.handler(), log)
-	log.Noticef("Starting http monitor on %s", l.Addr())
+	log.Noticef("Starting %s monitor on %s", scheme, l.Addr())
 	go m.serve()
 	return m, nil
 }

@@ -49,6 +49,26 @@ type Identity struct {
 	Tags         []string
 	Metadata     map[string]string
 	Features     map[string]bool // all that are known
+	TLS          TLS
+}
+
+// TLS is how clients use it; the zero value is without.
+type TLS struct {
+	Required, Verify, OCSPPeerVerify bool
+	Timeout                          time.Duration // of handshakes
+	CertNotAfter                     time.Time
+	PeerCache                        *PeerCache
+}
+
+// PeerCache is what is kept of the states of clients' certificates.
+type PeerCache struct {
+	Type      string `json:"cache_type,omitempty"`
+	Hits      int64  `json:"cache_hits,omitempty"`
+	Misses    int64  `json:"cache_misses,omitempty"`
+	Responses int64  `json:"cached_responses,omitempty"`
+	Revoked   int64  `json:"cached_revoked_responses,omitempty"`
+	Good      int64  `json:"cached_good_responses,omitempty"`
+	Unknown   int64  `json:"cached_unknown_responses,omitempty"`
 }
 
 // Totals are counters since the start, except Connections and Subscriptions,
@@ -134,6 +154,22 @@ type Conn struct {
 	User          string // as authenticated, secrets already redacted
 	Account       string
 	Subs          []Sub
+	TLS           *ConnTLS // nil without
+}
+
+// ConnTLS is what a connection and its peer have agreed on.
+type ConnTLS struct {
+	Version     string // "1.3"
+	CipherSuite string
+	First       bool // the handshake came before INFO
+	Peer        []PeerCert
+}
+
+// PeerCert is a certificate of the peer.
+type PeerCert struct {
+	Subject string `json:"subject,omitempty"`
+	KeySum  string `json:"spki_sha256,omitempty"` // hex
+	CertSum string `json:"cert_sha256,omitempty"` // hex
 }
 
 // Sub is one subscription of a connection.

@@ -39,7 +39,10 @@ type varz struct {
 	Host      string `json:"host"`
 	Port      int    `json:"port"`
 
-	AuthRequired bool `json:"auth_required,omitempty"`
+	AuthRequired      bool `json:"auth_required,omitempty"`
+	TLSRequired       bool `json:"tls_required,omitempty"`
+	TLSVerify         bool `json:"tls_verify,omitempty"`
+	TLSOCSPPeerVerify bool `json:"tls_ocsp_peer_verify,omitempty"`
 
 	MaxConnections   int           `json:"max_connections"`
 	MaxSubscriptions int           `json:"max_subscriptions,omitempty"`
@@ -96,9 +99,11 @@ type varz struct {
 	Metadata         map[string]string `json:"metadata,omitempty"`
 	FeatureFlags     map[string]bool   `json:"feature_flags,omitempty"`
 
-	SlowConsumerStats    perKind   `json:"slow_consumer_stats"`
-	StaleConnectionStats perKind   `json:"stale_connection_stats"`
-	DiskWaits            diskWaits `json:"disk_io_wait_stats"`
+	OCSPPeerCache        *PeerCache `json:"ocsp_peer_cache,omitempty"`
+	SlowConsumerStats    perKind    `json:"slow_consumer_stats"`
+	StaleConnectionStats perKind    `json:"stale_connection_stats"`
+	DiskWaits            diskWaits  `json:"disk_io_wait_stats"`
+	TLSCertNotAfter      time.Time  `json:"tls_cert_not_after,omitzero"`
 
 	Peregrine own `json:"peregrine"`
 }
@@ -125,7 +130,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 
 		MaxConnections: id.MaxConnections, MaxSubscriptions: id.MaxSubscriptions,
 		PingInterval: id.PingInterval, PingMax: id.PingMax,
-		HTTPHost: m.options.Host, HTTPPort: m.options.Port, HTTPBasePath: m.options.BasePath,
+		HTTPHost: m.options.Host, HTTPBasePath: m.options.BasePath,
 		AuthRequired: id.AuthRequired, AuthTimeout: id.AuthTimeout.Seconds(), TLSTimeout: tlsTimeoutSeconds,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
 		WriteDeadline: id.WriteDeadline,
@@ -137,8 +142,23 @@ func (m *Monitor) varz(now time.Time) *varz {
 		ConfigDigest: id.ConfigDigest, Tags: id.Tags, Metadata: id.Metadata, FeatureFlags: id.Features,
 		Peregrine: m.own(id),
 	}
+	v.setTLS(id.TLS)
+	if m.options.TLS != nil {
+		v.HTTPSPort = m.options.Port
+	} else {
+		v.HTTPPort = m.options.Port
+	}
 	v.setTotals(totals)
 	return v
+}
+
+// setTLS fills in how clients use TLS.
+func (v *varz) setTLS(t TLS) {
+	v.TLSRequired, v.TLSVerify, v.TLSOCSPPeerVerify = t.Required, t.Verify, t.OCSPPeerVerify
+	v.OCSPPeerCache, v.TLSCertNotAfter = t.PeerCache, t.CertNotAfter
+	if t.Timeout > 0 {
+		v.TLSTimeout = t.Timeout.Seconds()
+	}
 }
 
 // setTotals fills in counters. While there are only clients, the figures for

@@ -48,9 +48,6 @@ func (c *session) startAuth() {
 	if srv.nonceNeeded() {
 		c.auth.nonce = newNonce()
 	}
-	if srv.authRequired() {
-		c.startAwaiting()
-	}
 }
 
 // startAwaiting takes nothing but CONNECT from now on, and that soon.
@@ -91,6 +88,16 @@ func (s *Server) authenticator() Authenticator {
 		return a
 	}
 	return (*ownAuthenticator)(s)
+}
+
+// noteDecision logs what a directory has to say about its decision.
+func (s *Server) noteDecision(c *account.Client, r *account.Decision) {
+	if r.Note != "" && s.options().Debug {
+		s.log.Debugf("%s - cid:%d - %s", c.Peer, c.ID, r.Note)
+	}
+	if r.Warning != "" {
+		s.log.Warnf("%s", r.Warning)
+	}
 }
 
 func (c *session) authTimeout() {
@@ -134,7 +141,7 @@ func (c *session) mayStart(first byte) bool {
 func (c *session) client() *account.Client {
 	o := &c.connect
 	return &account.Client{
-		ID: c.c.ID(), Type: account.Standard, Peer: c.peer, Nonce: c.auth.nonce,
+		ID: c.c.ID(), Type: account.Standard, Peer: c.peer, TLS: c.tlsState(), Nonce: c.auth.nonce,
 		Credentials: account.Credentials{
 			User: o.User, Pass: o.Pass, Token: o.Token,
 			Nkey: o.Nkey, JWT: o.JWT, Sig: o.Sig, ProxySig: o.ProxySig,

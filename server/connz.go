@@ -26,6 +26,7 @@ type ConnInfo struct {
 	User                string
 	Account             string
 	Name, Lang, Version string
+	TLS                 *ConnTLS  // nil without
 	Closed              time.Time // zero while open
 	Reason              string    // why it was closed
 }
@@ -87,6 +88,7 @@ func (c *session) describe() ConnInfo {
 		InMsgs: c.inMsgs.Load(), InBytes: c.inBytes.Load(), OutMsgs: out, OutBytes: outBytes,
 		NumSubs: len(c.subs), Account: c.acc.Name, Stalls: c.c.Stalls(),
 	}
+	info.TLS = c.describeTLS()
 	info.LastActivity = c.opened
 	if seen := c.lastSeen.Load(); seen > 0 {
 		info.LastActivity = time.Now().Add(-time.Duration(c.w.lp.Now() - seen))

@@ -68,6 +68,7 @@ func (s *Server) decide(c *account.Client, done func(*account.Identity, error)) 
 		return
 	}
 	r := s.directory().Decide(c)
+	s.noteDecision(c, &r)
 	if r.Proof == nil {
 		s.conclude(c, finding{id: r.Identity, err: r.Err}, done)
 		return

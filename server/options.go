@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"peregrine/account"
+	"peregrine/certs"
 	"peregrine/loop"
 )
 
@@ -67,6 +68,15 @@ type Options struct {
 	AlwaysNonce bool
 	// AuthTimeout is how long a client may take to say who it is.
 	AuthTimeout time.Duration
+
+	// TLS says how clients use TLS; nil is without.
+	TLS *TLSOptions
+	// Staple says which certificates are sent with a word about their state.
+	Staple certs.StapleOptions
+	// PeerCache keeps what responders say of clients; nil is none.
+	PeerCache *certs.CacheOptions
+	// ProxyProtocol takes PROXY headers, versions 1 and 2, from clients.
+	ProxyProtocol bool
 
 	// MaxClosedClients is how many closed connections are remembered.
 	MaxClosedClients int
@@ -133,6 +143,12 @@ func (o *Options) complete() error {
 	orInt(&o.MaxClosedClients, d.MaxClosedClients)
 	orDur(&o.PingInterval, d.PingInterval)
 	orDur(&o.WriteDeadline, d.WriteDeadline)
+	if t := o.TLS; t != nil {
+		own := *t
+		o.TLS = &own
+		orDur(&own.Timeout, DefaultTLSTimeout)
+		orDur(&o.AuthTimeout, own.Timeout+time.Second)
+	}
 	orDur(&o.AuthTimeout, DefaultAuthTimeout)
 	orDur(&o.LameDuckDuration, d.LameDuckDuration)
 	orDur(&o.LameDuckGracePeriod, d.LameDuckGracePeriod)

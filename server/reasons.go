@@ -24,6 +24,7 @@ const (
 	AuthenticationTimeout
 	AuthenticationFailure
 	AuthenticationExpired
+	TLSHandshakeError
 	CredentialsRevoked
 	ProxyNotTrusted
 	ProxyRequired
@@ -50,6 +51,7 @@ var reasonTexts = [...]string{
 	AuthenticationTimeout:         "Authentication Timeout",
 	AuthenticationFailure:         "Authentication Failure",
 	AuthenticationExpired:         "Authentication Expired",
+	TLSHandshakeError:             "TLS Handshake Failure",
 	CredentialsRevoked:            "Credentials Revoked",
 	ProxyNotTrusted:               "Proxy Not Trusted",
 	ProxyRequired:                 "Proxy Required",

@@ -10,7 +10,9 @@ import (
 // Reload changes what may change while the server runs: debug, trace and its form,
 // max_connections, max_control_line (not beyond what the loops keep of a cut
 // line), max_payload, max_pending, max_subscriptions and their tokens, pings,
-// users, accounts, their permissions and limits, write_deadline, lame duck times, the stalling of producers, client_advertise.
+// users, accounts, their permissions and limits, write_deadline, lame duck times,
+// the stalling of producers, client_advertise, TLS for connections to come,
+// pinned keys for all.
 // Everything else in o must be as it is. On an error nothing has changed.
 func (s *Server) Reload(o Options) error {
 	old := s.options()
@@ -28,6 +30,9 @@ func (s *Server) Reload(o Options) error {
 	s.mu.Lock()
 	running := s.running && !s.stopped
 	s.mu.Unlock()
+	if err := s.setTLS(&o, running); err != nil {
+		return err
+	}
 	o.Port, o.ServerName = old.Port, old.ServerName
 	s.accounts.follow(o.Directory, s.claimed)
 	s.opts.Store(&o)
@@ -42,6 +47,7 @@ func (s *Server) Reload(o Options) error {
 	for _, w := range s.workers {
 		w.lp.Post(func() { w.reload(old.Directory, o.Directory) })
 	}
+	s.recheckPinned(old.TLS, o.TLS)
 	s.evict(o.MaxConn)
 	s.evictFrom()
 	return nil
@@ -58,6 +64,10 @@ func fixed(old, o *Options) error {
 		{"Loops", old.Loops, o.Loops},
 		{"Engine", old.Engine, o.Engine},
 		{"NoHeaderSupport", old.NoHeaders, o.NoHeaders},
+		{"ProxyProtocol", old.ProxyProtocol, o.ProxyProtocol},
+		{"AllowNonTLS", old.TLS.allowsNonTLS(), o.TLS.allowsNonTLS()},
+		{"TLSMap", old.TLS.maps(), o.TLS.maps()},
+		{"TLSRateLimit", old.TLS.rateLimit(), o.TLS.rateLimit()},
 		{"MaxClosedClients", old.MaxClosedClients, o.MaxClosedClients},
 	} {
 		if f.old != f.new {
@@ -85,7 +95,7 @@ func (w *worker) reload(before, after *account.Directory) {
 		c.c.SetLimits(limits)
 		c.reviewIdentity(before, after)
 		c.reviewProxy(o.TrustedProxies)
-		if !c.stage.closing {
+		if !c.stage.closing && c.preface.phase == speaking {
 			c.startPing()
 		}
 	})

@@ -47,6 +47,9 @@ type Server struct {
 	counters []account.Counters
 	started  time.Time
 
+	tls           atomic.Pointer[listenerTLS] // nil: none
+	handshakes    rateLimit
+	peerCache     peerCache
 	info          atomic.Pointer[Info] // what all clients are told
 	clientLimits  atomic.Pointer[loop.Limits]
 	connections   atomic.Int64 // open or being opened
@@ -107,6 +110,9 @@ func New(o Options, log Logger) (*Server, error) {
 	s.closed.max = o.MaxClosedClients
 	s.clientLimits.Store(clientLimits(&o))
 	if err := s.loadClaims(); err != nil {
+		return nil, err
+	}
+	if err := s.setTLS(&o, false); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -203,6 +209,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	s.log.Noticef("Listening for client connections on %s", net.JoinHostPort(s.options().Host, strconv.Itoa(ln.Addr().Port)))
+	s.startTLS()
 	err = ln.Serve(s.accept, func(err error, retry time.Duration) {
 		s.log.Errorf("Temporary Client Accept Error (%v), sleeping %dms", err, retry.Milliseconds())
 	})
@@ -269,6 +276,9 @@ func (s *Server) baseInfo(addr *net.TCPAddr) Info {
 		Host: s.options().Host, Port: addr.Port, Headers: !s.options().NoHeaders,
 		MaxPayload: s.options().MaxPayload, APILevel: jsAPILevel, XKey: s.xkey,
 	}
+	if t := s.options().TLS; t != nil {
+		info.TLSRequired, info.TLSAvailable, info.TLSVerify = !t.AllowNonTLS, t.AllowNonTLS, t.Verify
+	}
 	if c := gitCommit(); c != "not set" {
 		info.GitCommit = c
 	}
@@ -318,6 +328,7 @@ func (s *Server) Shutdown() {
 	}
 	s.internal.queues.Wait()
 	s.stopClaims()
+	s.closeTLS()
 	s.log.Noticef("Server Exiting..")
 	close(s.done)
 }

@@ -36,6 +36,7 @@ type session struct {
 	parser  codec.Parser
 	subs    map[string]*subscription
 	connect connectOptions
+	preface preface
 	stage   stage
 	pinging pinging
 	err     error      // the reason of a close under way
@@ -68,21 +69,19 @@ func (w *worker) open(c *loop.Conn, peer netip.AddrPort, full bool) loop.Handler
 	s.debugf("Client connection created")
 	s.acc.Join(false)
 	s.startAuth()
-	info := w.srv.infoFor(s)
-	info.AuthRequired, info.Nonce = w.srv.authAnnounced(), s.auth.nonce
-	s.sendInfo(info)
-	if full {
-		s.sendErr(errMaxConnections)
-		s.errorf("%s", errMaxConnections)
-		s.close(MaxConnectionsExceeded)
-		return s
-	}
-	s.startPing()
+	s.greet(full)
 	return s
 }
 
 // Data implements loop.Handler.
-func (c *session) Data(_ *loop.Conn, b []byte, sh *loop.Shared) (consumed, need int) {
+func (c *session) Data(lc *loop.Conn, b []byte, sh *loop.Shared) (consumed, need int) {
+	if c.preface.phase != speaking {
+		used, open := c.early(b)
+		if open && used < len(b) {
+			consumed, need = c.Data(lc, b[used:], sh)
+		}
+		return used + consumed, need
+	}
 	w := c.w
 	f := &w.frame
 	active := false
@@ -186,7 +185,7 @@ func (c *session) close(r Reason) {
 func (c *session) Closed(_ *loop.Conn, err error) {
 	c.stage.closing = true
 	w := c.w
-	r := reasonOf(err, false)
+	r := c.closedEarly(reasonOf(err, false), err)
 	w.lp.Cancel(&c.pinging.timer)
 	w.lp.Cancel(&c.auth.timer)
 	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {

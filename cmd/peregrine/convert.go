@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"strconv"
 
@@ -38,7 +39,7 @@ func serverOptions(o *config.Options) (server.Options, error) {
 	if a := o.Authorization; a != nil {
 		options.AuthTimeout = a.Timeout
 	}
-	return options, nil
+	return options, setTLS(&options, o)
 }
 
 // advertised is the address for INFO in the server's form, empty without one.
@@ -60,7 +61,11 @@ func logOptions(o *config.Options) logging.Options {
 	}
 }
 
-// monitorOptions turns a configuration into the monitor's terms.
-func monitorOptions(o *config.Options) monitor.Options {
+// monitorOptions turns a configuration into the monitor's terms. secure is TLS
+// of the server, for pages that use it.
+func monitorOptions(o *config.Options, secure *tls.Config) monitor.Options {
+	if o.HTTPSPort != 0 {
+		return monitor.Options{Host: o.HTTPHost, Port: o.HTTPSPort, BasePath: o.HTTPBasePath, TLS: secure}
+	}
 	return monitor.Options{Host: o.HTTPHost, Port: o.HTTPPort, BasePath: o.HTTPBasePath}
 }

@@ -30,6 +30,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return printVersion(stdout)
 	case s.help:
 		return printUsage(stdout)
+	case s.helpTLS:
+		return printTLSHelp(stdout)
 	}
 	if len(rest) > 0 {
 		switch strings.ToLower(rest[0]) {

@@ -17,7 +17,7 @@ type settings struct {
 	checkOnly  bool
 	signal     string
 
-	version, help bool
+	version, help, helpTLS bool
 
 	flags   []config.Flag // for the configuration, in the order to apply them
 	refused []string      // what check complains about
@@ -29,11 +29,12 @@ const (
 	sectionLoops     = "Event Loop Options"
 	sectionLogging   = "Logging Options"
 	sectionAccess    = "Authorization Options"
+	sectionTLS       = "TLS Options"
 	sectionProfiling = "Profiling Options"
 	sectionCommon    = "Common Options"
 )
 
-var sections = []string{sectionServer, sectionLoops, sectionLogging, sectionAccess, sectionProfiling, sectionCommon}
+var sections = []string{sectionServer, sectionLoops, sectionLogging, sectionAccess, sectionTLS, sectionProfiling, sectionCommon}
 
 // option is one command line option. One with neither own nor needs belongs to
 // config, whose table knows it by the same names.
@@ -53,7 +54,6 @@ type option struct {
 
 // Parts that options are refused for.
 const (
-	needsTLS       = "TLS, which this version does not have yet"
 	needsJetStream = "JetStream, which this version does not have yet"
 	needsCluster   = "clustering, which this version does not have yet"
 )
@@ -75,6 +75,7 @@ var options = []option{
 	{names: []string{"n", "name", "server_name"}, arg: "<server_name>", section: sectionServer, help: "Server name (default: auto)"},
 	{names: []string{"P", "pid"}, arg: "<file>", section: sectionServer, help: "File to store PID"},
 	{names: []string{"m", "http_port"}, arg: "<port>", number: true, section: sectionServer, help: "Use port for http monitoring (-1 = random)"},
+	{names: []string{"ms", "https_port"}, arg: "<port>", number: true, section: sectionServer, help: "Use port for https monitoring (-1 = random)"},
 	{names: []string{"c", "config"}, arg: "<file>", section: sectionServer, help: "Configuration file",
 		own: func(s *settings, value string) { s.configFile = value }},
 	{names: []string{"t"}, section: sectionServer, help: "Test configuration and exit",
@@ -106,6 +107,14 @@ var options = []option{
 	{names: []string{"pass"}, arg: "<password>", section: sectionAccess, help: "Password required for connections"},
 	{names: []string{"auth"}, arg: "<token>", section: sectionAccess, help: "Authorization token required for connections"},
 
+	{names: []string{"tls"}, section: sectionTLS, help: "Enable TLS, do not verify clients (default: false)"},
+	{names: []string{"tlscert"}, arg: "<file>", section: sectionTLS, help: "Server certificate file"},
+	{names: []string{"tlskey"}, arg: "<file>", section: sectionTLS, help: "Private key for server certificate"},
+	{names: []string{"tlsverify"}, section: sectionTLS, help: "Enable TLS, verify client certificates"},
+	{names: []string{"tlscacert"}, arg: "<file>", section: sectionTLS, help: "Client certificate CA for verification"},
+	{names: []string{"help_tls"}, section: sectionTLS, help: "TLS help",
+		own: func(s *settings, value string) { s.helpTLS = value == "true" }},
+
 	{names: []string{"profile"}, arg: "<port>", number: true, section: sectionProfiling, help: "Profiling HTTP port (-1 = random)"},
 
 	{names: []string{"h", "help"}, section: sectionCommon, help: "Show this message",
@@ -113,15 +122,8 @@ var options = []option{
 	{names: []string{"v", "version"}, section: sectionCommon, help: "Show version",
 		own: func(s *settings, value string) { s.version = value == "true" }},
 
-	refusedText(needsTLS, "ms", "https_port"),
 	refusedSwitch(needsJetStream, "js", "jetstream"),
 	refusedText(needsJetStream, "sd", "store_dir"),
-	refusedSwitch(needsTLS, "tls"),
-	refusedSwitch(needsTLS, "tlsverify"),
-	refusedText(needsTLS, "tlscert"),
-	refusedText(needsTLS, "tlskey"),
-	refusedText(needsTLS, "tlscacert"),
-	refusedSwitch(needsTLS, "help_tls"),
 	refusedText(needsCluster, "routes"),
 	refusedText(needsCluster, "cluster"),
 	refusedText(needsCluster, "cluster_listen"),

@@ -23,6 +23,7 @@ var serverPaths = []string{
 	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall", "mappings",
 	"authorization.user", "authorization.password", "authorization.token", "authorization.timeout", "no_auth_user",
 	"proxies", "resolver", "resolver_preload", "resolver_pinned_accounts", "default_sentinel",
+	"tls", "tls.timeout", "tls.pinned_certs", "tls.handshake_first", "ocsp", "ocsp_cache",
 }
 
 // livePaths are the other options that can change while the server runs, and how.

@@ -123,8 +123,11 @@ func (p *process) beforeListen() (err error) {
 			return err
 		}
 	}
-	if o.HTTPPort != 0 {
-		if p.monitor, err = monitor.Start(monitorOptions(o), source{p.server, &p.effective}, p.log); err != nil {
+	if o.HTTPPort != 0 || o.HTTPSPort != 0 {
+		if err = monitorPorts(o); err == nil {
+			p.monitor, err = monitor.Start(monitorOptions(o, p.server.MonitorTLS()), source{p.server, &p.effective}, p.log)
+		}
+		if err != nil {
 			return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // the text is the reference's
 		}
 	}
@@ -147,9 +150,17 @@ func (p *process) writePorts() {
 	if folder == "" {
 		return
 	}
-	all := ports{Nats: urls("nats", p.server.Addr())}
+	scheme := "nats"
+	if p.options.TLS != nil {
+		scheme = "tls"
+	}
+	all := ports{Nats: urls(scheme, p.server.Addr())}
 	if p.monitor != nil {
-		all.Monitoring = urls("http", p.monitor.Addr())
+		scheme := "http"
+		if p.options.HTTPSPort != 0 {
+			scheme = "https"
+		}
+		all.Monitoring = urls(scheme, p.monitor.Addr())
 	}
 	if p.profiler != nil {
 		all.Profile = urls("http", p.profiler.Addr())

@@ -26,6 +26,7 @@ func (s source) Identity() monitor.Identity {
 		ConfigLoaded: config.since, ConfigDigest: config.options.Digest,
 		Tags: config.options.ServerTags, Metadata: config.options.ServerMetadata, Features: config.options.Features(),
 	}
+	id.TLS = monitorTLS(s.server.TLSStats())
 	if addr := s.server.Addr(); addr != nil {
 		id.Port = addr.Port
 	}
@@ -81,6 +82,12 @@ func monitorConn(c *server.ConnInfo) monitor.Conn {
 		RTT: c.RTT, PendingBytes: c.Pending, InMsgs: c.InMsgs, OutMsgs: c.OutMsgs,
 		InBytes: c.InBytes, OutBytes: c.OutBytes, Subscriptions: c.NumSubs,
 		Name: c.Name, Lang: c.Lang, Version: c.Version, Account: c.Account, User: c.User, Stalls: c.Stalls,
+	}
+	if t := c.TLS; t != nil {
+		m.TLS = &monitor.ConnTLS{Version: t.Version, CipherSuite: t.CipherSuite, First: t.First}
+		for _, p := range t.Peer {
+			m.TLS.Peer = append(m.TLS.Peer, monitor.PeerCert{Subject: p.Subject, KeySum: p.KeySum, CertSum: p.CertSum})
+		}
 	}
 	if len(c.Subs) > 0 {
 		m.Subs = make([]monitor.Sub, len(c.Subs))
