@@ -50,7 +50,9 @@ type connInfo struct {
 	Account       string     `json:"account,omitempty"`
 	Subs          []string   `json:"subscriptions_list,omitempty"`
 	SubsDetail    []subInfo  `json:"subscriptions_list_detail,omitempty"`
+	IssuerKey     string     `json:"issuer_key,omitempty"`
 	NameTag       string     `json:"name_tag,omitempty"`
+	Tags          []string   `json:"tags,omitempty"`
 }
 
 type subInfo struct {
@@ -164,8 +166,10 @@ func (m *Monitor) serveConnz(w http.ResponseWriter, r *http.Request) error {
 
 func (m *Monitor) connz(o connzOptions, now time.Time) *connz {
 	body := &connz{Now: now.UTC(), Offset: o.Offset, Limit: o.Limit}
-	if o.account != "" && o.account != globalAccount {
-		return body // the reference's answer for an account it does not have
+	if o.account != "" {
+		if _, known := m.source.Interest(o.account); !known {
+			return body // the reference's answer for an account it does not have
+		}
 	}
 	body.ServerID = m.source.Identity().ID
 	conns := slices.DeleteFunc(m.collect(o.query), o.excludes)
@@ -194,7 +198,7 @@ func (m *Monitor) collect(q Query) []Conn {
 func (o connzOptions) excludes(c Conn) bool {
 	return o.query.CID != 0 && c.CID != o.query.CID ||
 		o.user != "" && c.User != o.user ||
-		o.account != "" && c.Account != "" && c.Account != o.account ||
+		o.account != "" && cmp.Or(c.Account, globalAccount) != o.account ||
 		o.mqttClient != ""
 }
 
@@ -219,7 +223,8 @@ func connEntry(c *Conn, o connzOptions, now time.Time) connInfo {
 		e.Stop = &stop
 	}
 	if o.auth {
-		e.User, e.NameTag = c.User, cmp.Or(c.Account, globalAccount)
+		e.User, e.NameTag = c.User, cmp.Or(c.AccountTag, c.Account, globalAccount)
+		e.IssuerKey, e.Tags = c.IssuerKey, c.Tags
 		if c.Account != globalAccount {
 			e.Account = c.Account
 		}

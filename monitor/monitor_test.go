@@ -44,8 +44,9 @@ func (f *fakeServer) Conns(q Query) []Conn {
 	})
 }
 
-func (f *fakeServer) Interest() Interest {
-	return Interest{Subscriptions: 3, Cached: 4, Inserts: 5, Removes: 2, Matches: 8, CacheHits: 2, MaxFanout: 3, AvgFanout: 1.5}
+func (f *fakeServer) Interest(account string) (Interest, bool) {
+	return Interest{Subscriptions: 3, Cached: 4, Inserts: 5, Removes: 2, Matches: 8, CacheHits: 2, MaxFanout: 3, AvgFanout: 1.5},
+		account == "" || account == "$G"
 }
 
 func (f *fakeServer) Ready() error { return f.ready }

@@ -15,8 +15,9 @@ type Source interface {
 	// Conns returns the connections that match q. It may take a turn of each
 	// loop to collect.
 	Conns(q Query) []Conn
-	// Interest returns figures of the subscription index.
-	Interest() Interest
+	// Interest returns figures of the subscription index of one account, or of
+	// all for "". ok is false if there is no such account.
+	Interest(account string) (i Interest, ok bool)
 	// Ready says why clients cannot connect, or nil.
 	Ready() error
 }
@@ -31,6 +32,8 @@ type Identity struct {
 	Host       string
 	Port       int
 	Engine     string
+
+	SystemAccount string // empty if there is none
 
 	MaxConnections   int
 	MaxSubscriptions int // per connection, 0 = unlimited
@@ -153,6 +156,9 @@ type Conn struct {
 	Version       string
 	User          string // as authenticated, secrets already redacted
 	Account       string
+	IssuerKey     string // that signed the user
+	AccountTag    string // a name for Account; empty is Account itself
+	Tags          []string
 	Subs          []Sub
 	TLS           *ConnTLS // nil without
 }

@@ -38,10 +38,13 @@ func (m *Monitor) serveSubsz(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("invalid test subject, must be valid publish subject: %s", test)
 	}
 	body := &subsz{ServerID: m.source.Identity().ID, Now: time.Now().UTC(), Offset: window.Offset, Limit: window.Limit}
-	if account == "" || account == globalAccount {
-		body.setInterest(m.source.Interest())
+	if interest, known := m.source.Interest(account); known {
+		body.setInterest(interest)
 		if list {
-			body.setList(m.collect(Query{Subscriptions: true}), test, window)
+			conns := slices.DeleteFunc(m.collect(Query{Subscriptions: true}), func(c Conn) bool {
+				return account != "" && cmp.Or(c.Account, globalAccount) != account
+			})
+			body.setList(conns, test, window)
 		}
 	}
 	return writeJSON(w, body)

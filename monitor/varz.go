@@ -98,6 +98,7 @@ type varz struct {
 	Tags             []string          `json:"tags,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
 	FeatureFlags     map[string]bool   `json:"feature_flags,omitempty"`
+	SystemAccount    string            `json:"system_account,omitempty"`
 
 	OCSPPeerCache        *PeerCache `json:"ocsp_peer_cache,omitempty"`
 	SlowConsumerStats    perKind    `json:"slow_consumer_stats"`
@@ -132,6 +133,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 		PingInterval: id.PingInterval, PingMax: id.PingMax,
 		HTTPHost: m.options.Host, HTTPBasePath: m.options.BasePath,
 		AuthRequired: id.AuthRequired, AuthTimeout: id.AuthTimeout.Seconds(), TLSTimeout: tlsTimeoutSeconds,
+		SystemAccount:  id.SystemAccount,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
 		WriteDeadline: id.WriteDeadline,
 

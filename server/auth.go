@@ -133,7 +133,7 @@ func (c *session) mayStart(first byte) bool {
 		return false
 	}
 	c.stage.connected = true
-	c.authenticate(func() {})
+	c.authenticate(func() { c.identify(true) })
 	return !c.auth.held && !c.stage.closing
 }
 

@@ -25,6 +25,8 @@ type ConnInfo struct {
 	Stalls              int64     // how often it was slowed as a producer
 	User                string
 	Account             string
+	IssuerKey           string   // that signed the user
+	Tags                []string // of the user
 	Name, Lang, Version string
 	TLS                 *ConnTLS  // nil without
 	Closed              time.Time // zero while open
@@ -94,7 +96,12 @@ func (c *session) describe() ConnInfo {
 		info.LastActivity = time.Now().Add(-time.Duration(c.w.lp.Now() - seen))
 	}
 	if id := c.ident.Load(); id != nil {
-		info.Name, info.Lang, info.Version, info.User = id.name, id.lang, id.version, id.user
+		info.Name, info.Lang, info.Version = id.name, id.lang, id.version
+	}
+	if who := c.auth.who; who != nil {
+		info.User, info.IssuerKey, info.Tags = who.User, who.IssuedBy, who.Tags
+	} else {
+		info.User, _ = c.client().Shown() // what it said, and was not let in
 	}
 	return info
 }
@@ -154,6 +161,30 @@ type Stats struct {
 	account.Totals
 	Loops          []loop.Stats
 	Chunks, Shared int64 // outbound buffers in use
+}
+
+// AccountStats are the counters of one account at one moment.
+type AccountStats struct {
+	Connections      int64 // clients and leaf nodes
+	LeafNodes        int64
+	Subscriptions    int64
+	Inserts, Removes uint64 // of subscriptions, since the start
+	account.Totals
+}
+
+// AccountStats reads the counters of the account of that name; ok is false if
+// there is none.
+func (s *Server) AccountStats(name string) (st AccountStats, ok bool) {
+	a := s.accounts.find(name)
+	if a == nil {
+		return st, false
+	}
+	interest := a.Interest.Stats()
+	return AccountStats{
+		Connections: a.Connections(), LeafNodes: a.LeafNodes(),
+		Subscriptions: int64(interest.Subscriptions), Inserts: interest.Inserts, Removes: interest.Removes,
+		Totals: a.Totals(),
+	}, true
 }
 
 // Stats reads the counters. It waits for nothing.

@@ -20,6 +20,7 @@ func (s source) Identity() monitor.Identity {
 	id := monitor.Identity{
 		ID: s.server.ID(), Name: s.server.Name(), Version: server.Version, OwnVersion: fullVersion(),
 		GitCommit: revision, Proto: 1, Host: o.Host, Port: o.Port, Engine: o.Engine,
+		SystemAccount:  o.Directory.System(),
 		MaxConnections: o.MaxConn, MaxSubscriptions: o.MaxSubs, MaxControlLine: o.MaxControlLine,
 		MaxPayload: o.MaxPayload, MaxPending: o.MaxPending, PingInterval: o.PingInterval,
 		PingMax: o.MaxPingsOut, WriteDeadline: o.WriteDeadline, AuthRequired: s.server.AuthRequired(), AuthTimeout: o.AuthTimeout, Start: s.server.Stats().Started,
@@ -82,6 +83,7 @@ func monitorConn(c *server.ConnInfo) monitor.Conn {
 		RTT: c.RTT, PendingBytes: c.Pending, InMsgs: c.InMsgs, OutMsgs: c.OutMsgs,
 		InBytes: c.InBytes, OutBytes: c.OutBytes, Subscriptions: c.NumSubs,
 		Name: c.Name, Lang: c.Lang, Version: c.Version, Account: c.Account, User: c.User, Stalls: c.Stalls,
+		IssuerKey: c.IssuerKey, Tags: c.Tags,
 	}
 	if t := c.TLS; t != nil {
 		m.TLS = &monitor.ConnTLS{Version: t.Version, CipherSuite: t.CipherSuite, First: t.First}
@@ -98,9 +100,13 @@ func monitorConn(c *server.ConnInfo) monitor.Conn {
 	return m
 }
 
-func (s source) Interest() monitor.Interest {
+func (s source) Interest(account string) (monitor.Interest, bool) {
+	if account != "" {
+		st, ok := s.server.AccountStats(account)
+		return monitor.Interest{Subscriptions: uint64(max(st.Subscriptions, 0)), Inserts: st.Inserts, Removes: st.Removes}, ok
+	}
 	st := s.server.Stats()
-	return monitor.Interest{Subscriptions: uint64(max(st.Subscriptions, 0)), Inserts: st.Inserts, Removes: st.Removes}
+	return monitor.Interest{Subscriptions: uint64(max(st.Subscriptions, 0)), Inserts: st.Inserts, Removes: st.Removes}, true
 }
 
 // errNotListening is the reference's text for a client listener that is not up.
