@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"peregrine/jetstream/commitlog"
 	"peregrine/jetstream/engine"
 	"peregrine/jetstream/store"
 	"peregrine/vfs"
@@ -89,7 +88,7 @@ type rig struct {
 
 // options are those of an engine with one shard, as a server would have.
 func options() engine.Options {
-	return engine.Options{Log: commitlog.Options{}}
+	return engine.Options{}
 }
 
 func newRig(fsys vfs.FS, streams int, o engine.StreamOptions) (*rig, error) {

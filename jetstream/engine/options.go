@@ -29,8 +29,9 @@ var (
 type Options struct {
 	// Shards is how many goroutines own streams. Default 1.
 	Shards int
-	// Workers is how many jobs with files run at a time. Default 4; 1 also opens
-	// streams one after the other.
+	// Workers is how many jobs with files run at a time. They wait for the disk more
+	// than they compute, and syncs that wait together share a commit of the file
+	// system's journal. Default 16; 1 also opens streams one after the other.
 	Workers int
 	// Log configures the commit log.
 	Log commitlog.Options
@@ -54,7 +55,7 @@ func (o Options) withDefaults() Options {
 		o.Shards = 1
 	}
 	if o.Workers <= 0 {
-		o.Workers = 4
+		o.Workers = 16
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}

@@ -129,8 +129,14 @@ func writeStateFile(fsys vfs.FS, name string, content []byte) (err error) {
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}
-	if err := f.Truncate(int64(len(content))); err != nil {
+	size, err := f.Size()
+	if err != nil {
 		return err
 	}
-	return f.Sync()
+	if size > int64(len(content)) {
+		if err := f.Truncate(int64(len(content))); err != nil {
+			return err
+		}
+	}
+	return f.SyncData()
 }

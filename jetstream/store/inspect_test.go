@@ -268,8 +268,10 @@ func FuzzInspect(f *testing.F) {
 			name = block
 		} else if len(b) > stateHead+stateSum {
 			// A body with the right sum gets further.
-			little.PutUint32(b[16:], uint32(len(b)-stateHead-stateSum))
-			little.PutUint64(b[len(b)-stateSum:], xxhash.Sum64(b[:len(b)-stateSum]))
+			n := len(b) - stateSum
+			little.PutUint32(b[16:], uint32(n-stateHead))
+			little.PutUint64(b[n:], xxhash.Sum64(b[:n]))
+			b = append(b, make([]byte, vfs.AlignUp(int64(len(b)))-int64(len(b)))...)
 			if err := disk.Remove("streams/s/state.b"); err != nil {
 				t.Fatal(err)
 			}

@@ -220,7 +220,7 @@ func (j *Job) writeTarget(t *target, sync bool) (err error) {
 		}
 	}
 	if err = w.flush(); err == nil && sync {
-		err = f.Sync()
+		err = f.SyncData()
 	}
 	if err != nil {
 		return fmt.Errorf("store: write %s: %w", name, err)

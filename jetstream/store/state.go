@@ -242,7 +242,8 @@ func (s *Stream) checkBlocks() error {
 // Shape, little-endian: magic u32 | version u16 | cipher u8 | wrapped u8 |
 // generation u64 | body u32 | zeros to 32 | the stream's key under the operator's,
 // wrapped bytes, zeros to 128 | body, encrypted with the stream's key | sum u64,
-// the xxh64 of all before it.
+// the xxh64 of all before it | zeros to a multiple of 4 KiB: a file that keeps its
+// length is synced without the file system's journal.
 func (d *disk) encodeState(body []byte, generation uint64) ([]byte, error) {
 	out := make([]byte, stateHead, stateHead+len(body)+64)
 	little.PutUint32(out, magicState)
@@ -266,7 +267,8 @@ func (d *disk) encodeState(body []byte, generation uint64) ([]byte, error) {
 		out = append(out, body...)
 	}
 	little.PutUint32(out[16:], uint32(len(out)-stateHead))
-	return little.AppendUint64(out, xxhash.Sum64(out)), nil
+	out = little.AppendUint64(out, xxhash.Sum64(out))
+	return append(out, make([]byte, vfs.AlignUp(int64(len(out)))-int64(len(out)))...), nil
 }
 
 // openState checks a state file and returns its generation and body; it sets key
@@ -276,7 +278,7 @@ func (d *disk) openState(b []byte) (body []byte, generation uint64, err error) {
 		return nil, 0, ErrCorrupt
 	}
 	end := stateHead + uint64(little.Uint32(b[16:]))
-	if end+stateSum != uint64(len(b)) || xxhash.Sum64(b[:end]) != little.Uint64(b[end:]) {
+	if vfs.AlignUp(int64(end)+stateSum) != int64(len(b)) || xxhash.Sum64(b[:end]) != little.Uint64(b[end:]) || !allZero(b[end+stateSum:]) {
 		return nil, 0, ErrCorrupt
 	}
 	generation, body = little.Uint64(b[8:]), b[stateHead:end]
@@ -293,6 +295,8 @@ func (d *disk) openState(b []byte) (body []byte, generation uint64, err error) {
 	}
 	return body, generation, err
 }
+
+func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
 // unwrap finds the stream's key in a state file's head with the operator's keys.
 func (d *disk) unwrap(b []byte) error {
