@@ -112,6 +112,10 @@ func (m *internalMsg) frame() *codec.Frame {
 	if n, err := p.Next(b, f); err != nil || n != len(b) {
 		panic(fmt.Sprintf("server: internal message on %q is no frame: %v", m.subject, err))
 	}
+	if m.reply == "" {
+		// The reference leaves the blank of an empty reply in the line.
+		f.Reply, f.Tail = []byte{}, nil
+	}
 	return f
 }
 

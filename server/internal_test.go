@@ -48,7 +48,7 @@ func TestInternalPublishReachesClientsInOrder(t *testing.T) {
 		got = append(got, c.line())
 	}
 	for _, sid := range []string{"1", "2"} {
-		want := fmt.Sprintf("HMSG a.h %s 18 20", sid)
+		want := fmt.Sprintf("HMSG a.h %s  18 20", sid)
 		if !strings.Contains(strings.Join(got, "\n"), want) {
 			t.Errorf("no %q in %q", want, got)
 		}
@@ -79,7 +79,7 @@ func TestInternalPublishLargePayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []*client{a, b} {
-		c.expect(fmt.Sprintf("MSG big 1 %d", len(payload)), string(payload))
+		c.expect(fmt.Sprintf("MSG big 1  %d", len(payload)), string(payload))
 	}
 }
 

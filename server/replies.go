@@ -241,21 +241,25 @@ func (t *replyTable) parse(w *worker, subject []byte) (id uint64, tracked, ok bo
 
 var base62Bytes = []byte(base62)
 
-// receive implements receiver: m answers a request. It is false if nobody waits
-// for it any more.
+// receive implements receiver: m answers a request. To its publisher it has
+// reached somebody, whether the request still waits or not.
 func (t *replyTable) receive(w *worker, m *message, _ *subscription) bool {
 	id, tracked, ok := t.parse(w, m.Subject)
 	if !ok || t.count.Load() == 0 {
-		return false
+		return true
 	}
-	h := w.enter(m, nil)
-	if h == nil {
-		return false
+	if h := w.enter(m, nil); h != nil {
+		t.answer(w, h, m, id, tracked)
+		w.leave(h)
 	}
+	return true
+}
+
+// answer gives m to who asked request id, in h.
+func (t *replyTable) answer(w *worker, h *hop, m *message, id uint64, tracked bool) {
 	p, owned, ok := t.take(w, h, id, tracked)
 	if !ok {
-		w.leave(h)
-		return false
+		return
 	}
 	if owned != nil {
 		p.asker.waiting.remove(p.hash, replyKey{t, id})
@@ -282,8 +286,6 @@ func (t *replyTable) receive(w *worker, m *message, _ *subscription) bool {
 	} else if !reached || m.Size == 0 {
 		t.giveUp(id, complete)
 	}
-	w.leave(h)
-	return reached
 }
 
 // take looks a request up for its answer. It returns what is to be known of it,

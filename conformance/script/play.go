@@ -260,13 +260,13 @@ func (p *player) through(name string, peer *peer, stop []byte) error {
 	return err
 }
 
-// serviceReply is what replaces the reply subject of a request that goes to a
+// serviceReply finds what replaces the reply subject of a request that goes to a
 // service of another account.
-var serviceReply = regexp.MustCompile(`_R_\.[0-9A-Za-z.]+`)
+var serviceReply = regexp.MustCompile(`MSG \S+ \S+ (_R_\.\S+) [0-9]`)
 
 func (p *player) received(name string, got []byte, ended bool) {
-	if all := serviceReply.FindAll(got, -1); all != nil {
-		p.asked[name] = bytes.Clone(all[len(all)-1])
+	if all := serviceReply.FindAllSubmatch(got, -1); all != nil {
+		p.asked[name] = bytes.Clone(all[len(all)-1][1])
 	}
 	if m := nonce.FindSubmatch(got); m != nil {
 		p.nonces[name] = bytes.Clone(m[1])
