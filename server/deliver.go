@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"peregrine/codec"
 	"peregrine/loop"
 	"peregrine/sublist"
@@ -101,11 +103,7 @@ func (w *worker) queueTail(q *loop.Queue, m *message, sub *subscription) {
 	if m.HeaderLen > 0 {
 		b = append(b, 'H')
 	}
-	if sub.prefix != "" {
-		b = append(b, sub.prefix...)
-	} else {
-		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
-	}
+	b = sub.appendHead(b, m)
 	if !refer {
 		w.lp.Commit(q, append(b, m.Tail...))
 		return
@@ -116,6 +114,14 @@ func (w *worker) queueTail(q *loop.Queue, m *message, sub *subscription) {
 	} else {
 		w.lp.Lend(q, m.Tail)
 	}
+}
+
+// appendHead appends "MSG subject sid ".
+func (sub *subscription) appendHead(b []byte, m *message) []byte {
+	if sub.prefix != "" {
+		return append(b, sub.prefix...)
+	}
+	return append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
 }
 
 // queueWhole builds the line from its parts: the publish was not written
@@ -193,6 +199,15 @@ func (w *worker) traceDelivery(m *message, sub *subscription, headers bool) {
 	payload, headerLen := m.Payload, 0
 	var line []byte
 	switch {
+	case m.asks():
+		head, body := m.split()
+		if !c.headers.Load() {
+			head = nil
+		}
+		if head != nil {
+			line = append(line, 'H')
+		}
+		line, payload = appendSizes(sub.appendHead(line, m), m.Reply, len(head), len(head)+len(body)), append(bytes.Clone(head), body...)
 	case headers:
 		headerLen = m.HeaderLen
 		line = codec.AppendHMsgHeadToken(nil, m.Subject, []byte(sub.sid), m.Reply, m.HdrToken, m.SizeToken)

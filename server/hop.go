@@ -24,6 +24,7 @@ type hop struct {
 	crossed bool                   // a request or an answer: no stream takes it
 	info    requestInfo            // what a request says of who asks
 	head    []byte                 // the header block with info, once it was needed
+	run     run                    // of messages such as msg
 }
 
 // enter takes the next hop for what m becomes; nil if there is none left. The
@@ -56,6 +57,17 @@ func (w *worker) leave(h *hop) {
 		}
 	}
 }
+
+// runOf returns r as it is here. The caller ends it before it leaves.
+func (h *hop) runOf(r *run) *run {
+	n := &h.run
+	n.first, n.bytes, n.frames, n.frame, n.several = h.msg, r.bytes, r.frames, r.frame, false
+	return n
+}
+
+// crossed tells whether m is a request or an answer that came from another
+// account.
+func (m *message) crossed() bool { return m.hop != nil && m.hop.crossed }
 
 // passed tells whether the message is on its way through export already.
 func (w *worker) passed(export *account.ServiceExport) bool {

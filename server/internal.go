@@ -225,6 +225,11 @@ func (s *internalSub) receive(_ *worker, m *message, sub *subscription) bool {
 	}
 }
 
+// repeats implements receiver: each message is another one for the handler.
+func (s *internalSub) repeats(*worker, *message) bool { return false }
+
+func (s *internalSub) receiveRun(*worker, *run) {}
+
 func (q *internalQueue) full(size int64, m *message) bool {
 	q.bytes.Add(-size)
 	if n := q.dropped.Add(1); n&(n-1) == 0 { // 1, 2, 4, …: the log is not to be flooded

@@ -51,10 +51,8 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 	if frames == 0 {
 		return 0
 	}
-	for _, sub := range r.Plain {
-		if sub.sess == nil {
-			return 0 // a receiver decides about each message
-		}
+	if !w.allRepeat(m, r) {
+		return 0
 	}
 	w.tally.inMsgs += int64(frames)
 	w.tally.inBytes += int64(frames) * int64(m.Size)
@@ -64,16 +62,36 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 	for _, sub := range r.Plain {
 		w.deliverRun(run, sub)
 	}
+	run.end()
+	return frames * n
+}
+
+// allRepeat tells whether all of r take messages with m's control line without
+// deciding about each.
+func (w *worker) allRepeat(m *message, r *sublist.Result[subscription]) bool {
+	for _, sub := range r.Plain {
+		if sub.sess == nil && !sub.via.repeats(w, m) {
+			return false
+		}
+	}
+	return true
+}
+
+// end gives back what the run has made for several receivers.
+func (run *run) end() {
 	if run.shared != nil {
 		run.shared.Release()
 		run.shared = nil
 	}
-	return frames * n
 }
 
 // deliverRun queues a run for one subscription.
 func (w *worker) deliverRun(run *run, sub *subscription) {
 	m, to := &run.first, sub.sess
+	if to == nil {
+		sub.via.receiveRun(w, run)
+		return
+	}
 	if to == m.from && !m.from.connect.Echo {
 		return
 	}
@@ -84,11 +102,13 @@ func (w *worker) deliverRun(run *run, sub *subscription) {
 		w.deliverSingly(run, sub)
 		return
 	}
-	head := len("MSG ") + len(m.Subject) + len(" ") + len(sub.sid) + len(" ")
-	if m.HeaderLen > 0 {
-		head++
+	skip, size := run.frame-len(m.Tail), m.Size
+	if m.asks() {
+		skip, size = m.Line, w.askedHead(m, sub)
+	} else {
+		w.plainHead(m, sub)
 	}
-	each := head + len(m.Tail)
+	each := len(w.head) + run.frame - skip
 	q, ok := w.lp.QueueRun(to.c, run.frames*each)
 	if !ok {
 		w.deliverSingly(run, sub)
@@ -101,31 +121,29 @@ func (w *worker) deliverRun(run *run, sub *subscription) {
 	if frames == 0 {
 		return
 	}
+	if !run.several || frames < int64(run.frames) || run.frames*each < shareMin || !w.shareRun(run, q, w.head, skip) {
+		w.lp.AppendRun(q, w.head, run.bytes[:int(frames)*run.frame], run.frame, skip)
+	}
+	q.Msgs += frames
+	q.Payload += frames * int64(size)
+	w.tally.outMsgs += frames
+	w.tally.outBytes += frames * int64(size)
+}
+
+// plainHead puts what stands before the tail of m for sub into w.head.
+func (w *worker) plainHead(m *message, sub *subscription) {
 	b := w.head[:0]
 	if m.HeaderLen > 0 {
 		b = append(b, 'H')
 	}
-	if sub.prefix != "" {
-		b = append(b, sub.prefix...)
-	} else {
-		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
-	}
-	w.head = b
-	if !run.several || frames < int64(run.frames) || run.frames*each < shareMin || !w.shareRun(run, q, b) {
-		w.lp.AppendRun(q, b, run.bytes[:int(frames)*run.frame], run.frame, run.frame-len(m.Tail))
-	}
-	q.Msgs += frames
-	q.Payload += frames * int64(m.Size)
-	w.tally.outMsgs += frames
-	w.tally.outBytes += frames * int64(m.Size)
+	w.head = sub.appendHead(b, m)
 }
 
 // shareRun queues the run by reference. That takes receivers with the same head:
 // clients count their subscriptions from 1, so those of a fan-out mostly have it.
-func (w *worker) shareRun(run *run, q *loop.Queue, head []byte) bool {
+func (w *worker) shareRun(run *run, q *loop.Queue, head []byte, skip int) bool {
 	switch {
 	case run.shared == nil:
-		skip := run.frame - len(run.first.Tail)
 		run.shared = loop.NewShared(run.frames * (len(head) + run.frame - skip))
 		run.head = append(run.head[:0], head...)
 		loop.FillRun(run.shared.Bytes(), head, run.bytes, run.frame, skip)
@@ -144,8 +162,9 @@ func (w *worker) deliverSingly(run *run, sub *subscription) {
 	run.one = *first
 	for i := range run.frames {
 		b := run.bytes[i*run.frame:][:run.frame]
-		run.one.Subject = b[run.frame-len(first.Tail)-1-len(first.Subject):][:len(first.Subject)]
-		run.one.Tail = b[run.frame-len(first.Tail):]
+		if first.Tail != nil {
+			run.one.Tail = b[run.frame-len(first.Tail):]
+		}
 		run.one.Payload = b[first.Line : first.Line+first.Size]
 		*m = run.first
 		m.Frame = &run.one

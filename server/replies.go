@@ -255,6 +255,11 @@ func (t *replyTable) receive(w *worker, m *message, _ *subscription) bool {
 	return true
 }
 
+// repeats implements receiver: a request is looked up for each answer.
+func (t *replyTable) repeats(*worker, *message) bool { return false }
+
+func (t *replyTable) receiveRun(*worker, *run) {}
+
 // answer gives m to who asked request id, in h.
 func (t *replyTable) answer(w *worker, h *hop, m *message, id uint64, tracked bool) {
 	p, owned, ok := t.take(w, h, id, tracked)

@@ -37,9 +37,18 @@ func nextInfo(m *message, from *exchange, t *serviceTarget) requestInfo {
 	return info
 }
 
-// infoCache is the header block of a session's last request, which mostly is
-// that of the next one.
+// infoCache holds the header blocks of a session's last requests, which mostly
+// are those of the next ones. Blocks are never changed.
 type infoCache struct {
+	entries [infoEntries]infoEntry
+	next    int // to be replaced
+}
+
+// infoEntries is for requests that pass as many accounts, in each of which
+// somebody gets them.
+const infoEntries = 4
+
+type infoEntry struct {
 	info  requestInfo
 	rtt   int64
 	ident *identity
@@ -48,32 +57,38 @@ type infoCache struct {
 }
 
 // infoBlock returns a header block, and the value in it, that says info about
-// the session. Both are valid until the next call.
+// the session. On the session's loop.
 func (c *session) infoBlock(info requestInfo) (block, value []byte) {
-	k := c.asked
-	if k == nil {
-		k = new(infoCache)
-		c.asked = k
+	if c.asked == nil {
+		c.asked = new(infoCache)
 	}
 	rtt, ident := c.rtt.Load(), c.ident.Load()
-	if k.info != info || k.rtt != rtt || k.ident != ident {
-		k.info, k.rtt, k.ident = info, rtt, ident
-		v := c.clientInfo(info.detailed)
-		v.Service = info.service
-		if info.server {
-			v.Server = c.w.srv.Name()
-			v.Cluster = c.w.srv.options().ClusterName
+	for i := range c.asked.entries {
+		if e := &c.asked.entries[i]; e.info == info && e.rtt == rtt && e.ident == ident && e.block != nil {
+			return e.block, e.value
 		}
-		text, err := json.Marshal(v)
-		if err != nil {
-			c.errorf("describing the client of a request: %v", err)
-		}
-		k.block = codec.AppendHeaderLine(codec.AppendHeaderStart(k.block[:0]), requestInfoHeader, text)
-		end := len(k.block) - len(crlf)
-		k.block = codec.AppendHeaderEnd(k.block)
-		k.value = k.block[end-len(text) : end]
 	}
-	return k.block, k.value
+	e := &c.asked.entries[c.asked.next]
+	c.asked.next = (c.asked.next + 1) % infoEntries
+	*e = infoEntry{info: info, rtt: rtt, ident: ident}
+	e.block, e.value = c.newInfoBlock(info)
+	return e.block, e.value
+}
+
+func (c *session) newInfoBlock(info requestInfo) (block, value []byte) {
+	v := c.clientInfo(info.detailed)
+	v.Service = info.service
+	if info.server {
+		v.Server = c.w.srv.Name()
+		v.Cluster = c.w.srv.options().ClusterName
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		c.errorf("describing the client of a request: %v", err)
+	}
+	block = codec.AppendHeaderLine(codec.AppendHeaderStart(nil), requestInfoHeader, text)
+	end := len(block) - len(crlf)
+	return codec.AppendHeaderEnd(block), block[end-len(text) : end]
 }
 
 // asks tells whether m is a request that crosses accounts.
@@ -116,12 +131,7 @@ func (w *worker) queueAsked(q *loop.Queue, m *message, sub *subscription) int {
 	if head != nil {
 		b = append(b, 'H')
 	}
-	if sub.prefix != "" {
-		b = append(b, sub.prefix...)
-	} else {
-		b = append(append(append(b, "MSG "...), m.Subject...), sub.middle...)
-	}
-	b = appendSizes(b, m.Reply, len(head), len(head)+len(body))
+	b = appendSizes(sub.appendHead(b, m), m.Reply, len(head), len(head)+len(body))
 	b = append(b, head...)
 	if refer {
 		w.lp.Commit(q, b)
@@ -131,6 +141,22 @@ func (w *worker) queueAsked(q *loop.Queue, m *message, sub *subscription) int {
 		b = append(b, body...)
 		w.lp.Commit(q, append(b, crlf...))
 	}
+	return len(head) + len(body)
+}
+
+// askedHead puts what stands before the body of a request for sub into w.head.
+// It returns the payload's bytes, header included.
+func (w *worker) askedHead(m *message, sub *subscription) (size int) {
+	head, body := m.split()
+	if !sub.sess.headers.Load() {
+		head = nil
+	}
+	b := w.head[:0]
+	if head != nil {
+		b = append(b, 'H')
+	}
+	b = appendSizes(sub.appendHead(b, m), m.Reply, len(head), len(head)+len(body))
+	w.head = append(b, head...)
 	return len(head) + len(body)
 }
 

@@ -28,17 +28,11 @@ type serviceTarget struct {
 // receive implements receiver. It is false if nobody got the request.
 func (s *serviceImport) receive(w *worker, m *message, _ *subscription) bool {
 	t := s.target.Load()
-	export := t.im.Export
-	if w.passed(export) {
-		return false
-	}
-	h := w.enter(m, export)
+	h := s.enter(w, m, t)
 	if h == nil {
 		return false
 	}
-	h.subject = t.im.AppendSubject(h.subject[:0], m.Subject)
-	h.frame.Subject, h.frame.Tail = h.subject, nil
-	h.info = nextInfo(m, s.from, t)
+	export := t.im.Export
 	var sample sampling
 	if export.Latency != nil {
 		sample = sampleRequest(w, export.Latency, m)
@@ -61,6 +55,57 @@ func (s *serviceImport) receive(w *worker, m *message, _ *subscription) bool {
 	}
 	w.leave(h)
 	return reached
+}
+
+// enter makes of m what it is in the account of t, but for its reply; nil if it
+// does not get there.
+func (s *serviceImport) enter(w *worker, m *message, t *serviceTarget) *hop {
+	if w.passed(t.im.Export) {
+		return nil
+	}
+	h := w.enter(m, t.im.Export)
+	if h == nil {
+		return nil
+	}
+	h.subject = t.im.AppendSubject(h.subject[:0], m.Subject)
+	h.frame.Subject, h.frame.Tail = h.subject, nil
+	h.info = nextInfo(m, s.from, t)
+	return h
+}
+
+// repeats implements receiver. A run has no replies; it must not have headers
+// either, into which ours would have to be put one by one.
+func (s *serviceImport) repeats(w *worker, m *message) bool {
+	t := s.target.Load()
+	if t.im.Export.Latency != nil || m.HeaderLen > 0 || t.to.acc.Mappings.Load() != nil {
+		return false
+	}
+	h := s.enter(w, m, t)
+	if h == nil {
+		return true // nobody gets any
+	}
+	r := w.cache.MatchInto(t.to.acc.Interest, h.msg.Subject, &h.scratch)
+	ok := len(r.Groups) == 0 && w.allRepeat(&h.msg, r)
+	w.leave(h)
+	return ok
+}
+
+func (s *serviceImport) receiveRun(w *worker, r *run) {
+	t := s.target.Load()
+	h := s.enter(w, &r.first, t)
+	if h == nil {
+		return
+	}
+	before := w.tally.own()
+	to := w.cache.MatchInto(t.to.acc.Interest, h.msg.Subject, &h.scratch)
+	n := h.runOf(r)
+	n.several = len(to.Plain) > 1
+	for _, sub := range to.Plain {
+		w.deliverRun(n, sub)
+	}
+	n.end()
+	w.attribute(t.to.acc, before)
+	w.leave(h)
 }
 
 // cross delivers h's message, complete but for the mappings there, in the

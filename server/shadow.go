@@ -25,18 +25,38 @@ type streamSource struct {
 
 // receive implements receiver.
 func (s *shadow) receive(w *worker, m *message, _ *subscription) bool {
-	if m.hop != nil && m.hop.crossed {
-		return false // what a service is asked or answers is in no stream
-	}
-	h := w.enter(m, nil)
+	h := s.enter(w, m)
 	if h == nil {
 		return false
 	}
-	h.subject = s.source.im.AppendLocal(h.subject[:0], m.Subject)
-	h.frame.Subject = h.subject
 	ok := w.deliver(&h.msg, s.owner)
 	w.leave(h)
 	return ok
+}
+
+// enter makes of m what it is in the owner's account; nil if it does not get
+// there.
+func (s *shadow) enter(w *worker, m *message) *hop {
+	if m.crossed() {
+		return nil // what a service is asked or answers is in no stream
+	}
+	h := w.enter(m, nil)
+	if h != nil {
+		h.subject = s.source.im.AppendLocal(h.subject[:0], m.Subject)
+		h.frame.Subject = h.subject
+	}
+	return h
+}
+
+// repeats implements receiver.
+func (s *shadow) repeats(*worker, *message) bool { return true }
+
+func (s *shadow) receiveRun(w *worker, r *run) {
+	if h := s.enter(w, &r.first); h != nil {
+		w.deliverRun(h.runOf(r), s.owner)
+		h.run.end()
+		w.leave(h)
+	}
 }
 
 // addShadows gives sub its share of the account's stream imports.

@@ -14,6 +14,11 @@ type receiver interface {
 	// reports whether the message was taken. It must not wait, and what it
 	// matches must use neither w.scratch nor w.msg: the caller still reads them.
 	receive(w *worker, m *message, sub *subscription) bool
+	// repeats tells whether receive would do for each message with m's control
+	// line what it does for m, all of it known beforehand. receiveRun then takes
+	// them at once: a run of which first is such a message, not to be delivered.
+	repeats(w *worker, m *message) bool
+	receiveRun(w *worker, r *run)
 }
 
 // subscription is an interest in a subject: a session's, or a receiver's. It is
