@@ -38,7 +38,7 @@ var volatile = []struct {
 	// Requests to services of other accounts, and what they took.
 	{regexp.MustCompile(`_R_\.[0-9A-Za-z]{6}\.[0-9A-Za-z]{6}\b`), `_R_.<reply>`},
 	{regexp.MustCompile(`(_R_\.<reply>)\.[0-9A-Za-z]{8}\.T`), `$1.<node>.T`},
-	{regexp.MustCompile(`(HMSG \S+ \S+(?: \S+)?) [0-9]+ [0-9]+(\r\nNATS/1\.0\r\n(?:[^\r\n]+\r\n)*?Nats-Request-Info: )`), `$1 <n> <n>$2`},
+	{regexp.MustCompile(`(HMSG \S+ \S+(?: \S+)?) [0-9]+ [0-9]+(\r\nNATS/1\.0[^\r\n]*\r\n(?:[^\r\n]+\r\n)*?Nats-Request-Info: )`), `$1 <n> <n>$2`},
 	{regexp.MustCompile(`(MSG \S+ \S+ +)[0-9]+(\r\n\{"type":"io\.nats\.server\.metric)`), `$1<n>$2`},
 	{regexp.MustCompile(`"(rtt|service|system|total)":[0-9]+`), `"$1":<ns>`},
 	{regexp.MustCompile(`"(start|timestamp)":"[0-9T:.Z+-]+"`), `"$1":"<time>"`},
