@@ -85,7 +85,7 @@ var moving = []string{
 
 // later are keys of parts that Peregrine does not have yet. They are compared as
 // soon as it shows them.
-var later = []string{"system_account"}
+var later = []string{"proxies", "system_account", "trusted_operators_claim", "trusted_operators_jwt"}
 
 // effective returns the options that a server shows, with the text of their values.
 func effective(t *testing.T, seat harness.Seat, file string) map[string]string {
