@@ -41,6 +41,8 @@ var edges = map[string]string{
 	"cmd/peregrine → config":             "reads the file and puts options on top of it",
 	"cmd/peregrine → internal/bench":     "sub-command bench",
 	"cmd/peregrine → internal/logging":   "opens the log that the server writes to",
+	"cmd/peregrine → " + xcrypto:         "sub-command passwd",
+	"cmd/peregrine → " + xterm:           "passwords that are typed are not shown",
 	"cmd/peregrine → loop":               "the type of the engine that it chooses",
 	"cmd/peregrine → loop/epoll":         "one of the engines to choose from",
 	"cmd/peregrine → loop/gnet":          "one of the engines to choose from",
@@ -138,6 +140,7 @@ const (
 	nkeys        = "github.com/nats-io/nkeys"
 	unix         = "golang.org/x/sys"
 	xcrypto      = "golang.org/x/crypto"
+	xterm        = "golang.org/x/term"
 	xxhash       = "github.com/cespare/xxhash/v2"
 )
 

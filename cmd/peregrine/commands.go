@@ -13,6 +13,7 @@ var commands = map[string]func(args []string, stdout, stderr io.Writer) int{
 	"bench":       bench.Main,
 	"config":      configCommand,
 	"healthcheck": healthcheck,
+	"passwd":      passwd,
 	"store":       storeCommand,
 }
 
