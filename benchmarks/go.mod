@@ -6,6 +6,7 @@ replace peregrine => ../
 
 require (
 	github.com/nats-io/nats.go v1.55.0
+	golang.org/x/sys v0.50.0
 	peregrine v0.0.0
 )
 
@@ -22,7 +23,6 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )
 

@@ -8,7 +8,7 @@ tool github.com/nats-io/nats-server/v2
 
 require (
 	github.com/nats-io/nats.go v1.55.0
-	golang.org/x/sys v0.49.0
+	golang.org/x/sys v0.50.0
 	peregrine v0.0.0
 )
 
