@@ -224,6 +224,14 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
+// Full tells whether the log holds as much as it may: only urgent batches get a
+// segment.
+func (l *Log) Full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.liveBytes() >= l.core.options.LiveBytesMax
+}
+
 // Damages are the fenced ranges found at Open.
 func (l *Log) Damages() []Damage {
 	l.mu.Lock()

@@ -44,6 +44,7 @@ type asset struct {
 	kept  keeper
 
 	position commitlog.Position // records before it are in the last checkpoint
+	before   commitlog.Position // of which the log wants to be told that it is not needed
 	marked   Mark               // of its newest record
 	saved    Mark               // what the last checkpoint holds
 	begun    Mark               // what the running one will hold
@@ -55,6 +56,7 @@ type asset struct {
 	touched bool // changed in this step
 	retimed bool // its next expiry must be looked up again
 	removed bool
+	noting  bool    // its checkpoint will tell of damage of the log
 	stream  *Stream // nil for a consumer
 }
 
@@ -113,6 +115,10 @@ func (a *asset) Need(position uint64) {
 	a.saved = a.begun
 	if a.owner != nil {
 		a.owner.Need(a.position)
+	}
+	if a.noting {
+		a.noting = false
+		a.shard.engine.noted()
 	}
 }
 

@@ -142,6 +142,40 @@ func TestManyRestarts(t *testing.T) {
 	})
 }
 
+// A log that is full most of the time refuses, lets checkpoints make room and goes
+// on (I5): everything gets durable in the end.
+func TestFullLog(t *testing.T) {
+	full := 0
+	eachSeed(t, 10, func(t *testing.T, seed uint64) {
+		w := newSim(seed)
+		w.options.Log.QueueBytes = 8 << 10
+		w.options.Log.SegmentBytesMin, w.options.Log.SegmentBytesMax = 32<<10, 32<<10
+		w.options.Log.PressureBytes, w.options.Log.LiveBytesMax = 40<<10, 96<<10
+		if _, err := w.open(vfs.NewMem()); err != nil {
+			t.Fatal(err)
+		}
+		for range 600 {
+			if err := w.play(1); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range w.e.shards {
+				if s.Full() {
+					full++
+				}
+			}
+		}
+		if err := w.settle(); err != nil {
+			t.Fatalf("%v: full %d times", err, full)
+		}
+		if err := w.e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if full == 0 {
+		t.Error("the log was never full")
+	}
+}
+
 // catalogScenario repairs a catalog of which one file is lost, writes it again and
 // crashes anywhere: it must be readable.
 func catalogScenario(skip func(vfs.Call) bool) error {

@@ -54,7 +54,11 @@
 // A log that stops, or a catalog that cannot be written, stops the shards: changes
 // are refused, Durable does not move, reads go on. A store that fails stops alone.
 // A stream that cannot be opened is reported and left as it is, with its consumers;
-// its records stay in the log. A catalog with both copies bad stops Open, as does a
+// its records stay in the log. Damage of the log is told to the streams whose
+// checkpoints do not hold it: what later records show to be gone is lost there (a
+// removal that is gone is undone, and a stream whose newest records are gone takes
+// their sequences again: nothing tells of those). When all have checkpoints that
+// say so, the log may forget. A catalog with both copies bad stops Open, as does a
 // log that is not the catalog's.
 //
 // # Using it

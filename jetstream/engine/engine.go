@@ -27,11 +27,13 @@ type Engine struct {
 
 	catalogOwner *commitlog.Owner
 
-	tasks   *queue
-	started bool
-	closing atomic.Bool
-	workers sync.WaitGroup
-	loops   sync.WaitGroup
+	keepWaits atomic.Bool  // the catalog's files wait for the log to have its changes
+	unnoted   atomic.Int64 // what must know of damage of the log before it is forgotten
+	tasks     *queue
+	started   bool
+	closing   atomic.Bool
+	workers   sync.WaitGroup
+	loops     sync.WaitGroup
 }
 
 // Shards are the engine's shards, by index.
@@ -39,6 +41,13 @@ func (e *Engine) Shards() []*Shard { return e.shards }
 
 // Log is the engine's commit log, for its figures and damages.
 func (e *Engine) Log() *commitlog.Log { return e.log }
+
+// noted takes one off the count of those who must know of damage of the log.
+func (e *Engine) noted() {
+	if e.unnoted.Add(-1) == 0 {
+		e.log.DamageNoted()
+	}
+}
 
 // Close makes everything durable, writes checkpoints, so that the next start has
 // little to replay, and closes the files. It returns what the log stopped with, if

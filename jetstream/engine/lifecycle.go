@@ -85,6 +85,7 @@ func (s *Shard) put(e *entry) {
 func (s *Shard) note(kind commitlog.Kind, body []byte) {
 	s.add(s.engine.catalogOwner, kind, body, nil)
 	s.engine.catalog.logged(s.index, s.mark)
+	s.noted = s.mark
 }
 
 // CreateConsumer makes a consumer of a stream. It is there for good once the mark
@@ -188,6 +189,10 @@ func (s *Shard) clean() {
 			continue
 		}
 		r.a.kept.close()
+		if r.a.noting {
+			r.a.noting = false
+			s.engine.noted()
+		}
 		var err error
 		s.submit(func() { err = r.files() }, func() {
 			r.a.owner.Release()

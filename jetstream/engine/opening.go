@@ -49,7 +49,6 @@ type opening struct {
 	found   bool                      // there was a catalog
 	unknown map[commitlog.OwnerID]int // records
 	largest ID
-	damaged bool
 }
 
 func (p *opening) run() error {
@@ -407,9 +406,18 @@ func (p *opening) leave(a *asset) {
 	p.forget(a)
 }
 
-// damage replays a range of the log that cannot be read.
+// damage replays a range of the log that cannot be read: streams whose checkpoint
+// does not hold it may have lost something there.
 func (p *opening) damage(d commitlog.Damage) error {
-	p.damaged = true
+	for _, s := range p.e.shards {
+		for _, st := range s.list {
+			if st.position < d.To {
+				st.Messages.LogDamaged()
+				st.noting = true
+				st.marked = 1
+			}
+		}
+	}
 	return nil
 }
 
@@ -556,7 +564,37 @@ func (p *opening) claim() error {
 	e.catalogOwner.Need(e.catalog.position)
 	e.catalog.used(p.largest)
 	p.dropUnknown(first)
+	p.note()
 	return nil
+}
+
+// note has the streams that damage of the log concerns write checkpoints, after
+// which the log need not tell of it again. What is broken can not, so it goes on.
+func (p *opening) note() {
+	e := p.e
+	if len(p.report.Log.Damages) == 0 {
+		return
+	}
+	e.unnoted.Add(1) // until all are counted
+	if len(p.report.Broken) > 0 {
+		e.unnoted.Add(1)
+	}
+	for _, s := range e.shards {
+		for _, st := range s.list {
+			if st.noting {
+				e.unnoted.Add(1)
+				st.want = true
+				s.enqueue(&st.asset)
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(s.consumers)) {
+			c := s.consumers[id]
+			c.want = true // so that nobody needs what is left of the segment
+			s.enqueue(&c.asset)
+		}
+	}
+	e.catalog.touch()
+	e.noted()
 }
 
 func (p *opening) own(a *asset) {

@@ -22,9 +22,15 @@ func (b bell) ring() {
 type inbox struct {
 	mu    sync.Mutex // guards all below
 	room  bool
-	asks  []commitlog.OwnerID // should checkpoint
+	asks  []ask
 	done  []task
 	calls []func(*Shard)
+}
+
+// ask is that an owner should soon need nothing before a position.
+type ask struct {
+	owner  commitlog.OwnerID
+	before commitlog.Position
 }
 
 // Ring makes that the shard does a step. It may be called from any goroutine.
@@ -57,9 +63,9 @@ func (e logEvents) Room() {
 }
 
 // Checkpoint implements commitlog.Events.
-func (e logEvents) Checkpoint(o *commitlog.Owner, _ commitlog.Position) {
+func (e logEvents) Checkpoint(o *commitlog.Owner, before commitlog.Position) {
 	e.s.inbox.mu.Lock()
-	e.s.inbox.asks = append(e.s.inbox.asks, o.ID())
+	e.s.inbox.asks = append(e.s.inbox.asks, ask{o.ID(), before})
 	e.s.inbox.mu.Unlock()
 	e.s.bell.ring()
 }
@@ -174,6 +180,9 @@ func (s *Shard) loop() {
 
 // sleep is how long there is nothing to do without a bell.
 func (s *Shard) sleep(now int64) time.Duration {
+	if s.relief {
+		return 10 * time.Millisecond // nobody tells that another shard made room
+	}
 	next := s.trimAt
 	if len(s.timers) > 0 {
 		next = min(next, s.timers[0].expiry)

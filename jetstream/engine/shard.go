@@ -58,22 +58,24 @@ type Shard struct {
 	flights []flight // handed over and not committed, oldest first
 
 	refused bool // the log is full: wait for Room
-	relief  bool // an urgent batch went: wait for a checkpoint
+	relief  bool // an urgent batch went: wait until the log has shrunk
 	failed  error
 
-	touched  []*asset
-	due      []*asset // may have a job
-	waiting  []*asset // for the log to commit, or to take their records
-	removals []removal
-	running  int // jobs with workers
-	timers   expiryHeap
-	trimAt   int64
-	trimmed  int       // index in list
-	kept     *snapshot // of the catalog, waits for the log
-	keeping  bool      // it is being written
-	keepAt   int64
-	closing  bool
-	idle     bool // closed: nothing is left to do
+	touched    []*asset
+	due        []*asset // may have a job
+	waiting    []*asset // for the log to commit, or to take their records
+	removals   []removal
+	running    int // jobs with workers
+	timers     expiryHeap
+	trimAt     int64
+	trimmed    int       // index in list
+	kept       *snapshot // of the catalog, waits for the log
+	keeping    bool      // it is being written
+	keepAt     int64
+	keepBefore commitlog.Position // as asset.before, of the catalog
+	noted      Mark               // of the newest change of the catalog
+	closing    bool
+	idle       bool // closed: nothing is left to do
 }
 
 // flight is a batch that the log has.
@@ -197,8 +199,11 @@ func (s *Shard) collect() {
 	if room {
 		s.refused = false
 	}
-	for _, id := range asks {
-		s.asked(ID(id))
+	if s.relief && !s.engine.log.Full() {
+		s.relief = false
+	}
+	for _, a := range asks {
+		s.asked(a)
 	}
 	for _, t := range done {
 		s.running--
@@ -209,19 +214,26 @@ func (s *Shard) collect() {
 	}
 }
 
-// asked begins what lets the log forget an owner's oldest records.
-func (s *Shard) asked(id ID) {
-	if id == ID(catalogOwner) {
+// asked begins what lets the log forget an owner's oldest records. The log asks
+// once: if a checkpoint turns out to be too old, another follows.
+func (s *Shard) asked(q ask) {
+	id := ID(q.owner)
+	if q.owner == catalogOwner {
+		s.keepBefore = max(s.keepBefore, q.before)
 		s.keepAt = 0
 		s.engine.catalog.touch()
 		return
 	}
+	a := (*asset)(nil)
 	if st := s.streams[id]; st != nil {
-		st.want = true
-		s.enqueue(&st.asset)
+		a = &st.asset
 	} else if c := s.consumers[id]; c != nil {
-		c.want = true
-		s.enqueue(&c.asset)
+		a = &c.asset
+	}
+	if a != nil {
+		a.before = max(a.before, q.before)
+		a.want = true
+		s.enqueue(a)
 	}
 }
 
@@ -291,8 +303,12 @@ func (s *Shard) flush() {
 	}
 }
 
-// blocked tells whether a checkpoint waits for the log to take records.
+// blocked tells whether a checkpoint, or the catalog, waits for the log to take
+// records.
 func (s *Shard) blocked() bool {
+	if s.engine.keepWaits.Load() && s.noted > s.handed {
+		return true
+	}
 	for _, list := range [][]*asset{s.waiting, s.due} {
 		for _, a := range list {
 			if a.want && a.marked > s.handed {

@@ -77,7 +77,13 @@ func (s *Shard) done(a *asset, j *store.Job) {
 		s.assetFailed(a, err)
 		return
 	}
-	s.relief = s.relief && a.kept.unfinished()
+	if a.kept.unfinished() {
+		s.enqueue(a)
+		return
+	}
+	if oldest := a.owner.Oldest(); oldest != 0 && oldest < a.before {
+		a.want = true
+	}
 	s.enqueue(a)
 }
 
@@ -104,6 +110,10 @@ func (s *Shard) keep(now int64) {
 		}
 		s.keepAt = now + keepEvery
 		s.kept = c.snapshot(e.log.Committed(), len(e.shards), e.ring)
+		e.keepWaits.Store(true)
+		for _, other := range e.shards[1:] {
+			other.bell.ring() // what it waits for may be with them
+		}
 	}
 	k := s.kept
 	for i, other := range e.shards {
@@ -112,6 +122,7 @@ func (s *Shard) keep(now int64) {
 		}
 	}
 	s.kept, s.keeping = nil, true
+	e.keepWaits.Store(false)
 	s.submit(func() {
 		if k.err == nil {
 			k.err = writeCatalog(e.fs, k.content)
@@ -124,6 +135,10 @@ func (s *Shard) keep(now int64) {
 		}
 		c.kept(k)
 		e.catalogOwner.Need(k.position)
+		if oldest := e.catalogOwner.Oldest(); oldest != 0 && oldest < s.keepBefore {
+			s.keepAt = 0
+			c.touch()
+		}
 	})
 }
 

@@ -59,6 +59,8 @@ type disk struct {
 	garbage    []garbage // files that the next checkpoint does without
 	erasing    map[*block]bool
 	lost       seqset.Set // messages that were found damaged
+	hole       bool       // in replay: records are missing since the last message
+	holed      bool       // in replay: records are missing
 	flushed    uint64     // placed when the last write job was made
 	cached     int        // bytes in chunks that are written and in memory
 }

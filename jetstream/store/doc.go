@@ -75,7 +75,8 @@
 // A failed write or sync stops the stream: changes answer ErrStopped, reads go on.
 // A torn state is the older copy's turn. Bad columns are made again from records.
 // Bad records are lost: Load answers ErrCorrupt, LoadNext a LostError, counts do
-// without them, and that is remembered. With both copies of the state bad, Open
+// without them, and that is remembered. So are messages that were in a damaged
+// part of the log (LogDamaged). With both copies of the state bad, Open
 // answers ErrCorrupt and touches nothing. Unknown files go to quarantine. A change
 // that failed may be in the log: it is unknown, not undone.
 //

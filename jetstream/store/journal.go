@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"peregrine/jetstream/store/seqset"
@@ -73,6 +74,10 @@ func (s *Stream) Replay(kind uint8, payload []byte) error {
 		if m.Seq <= s.last {
 			return ErrCorrupt
 		}
+		if s.disk != nil && s.hole {
+			s.reach(m.Seq - 1)
+			s.hole = false
+		}
 		return s.insert(&m)
 	}
 	if kind == logLimits {
@@ -106,18 +111,52 @@ func (s *Stream) replayNumbers(kind uint8, b []byte) error {
 	return nil
 }
 
+// LogDamaged tells, between two calls of Replay, that the log has lost records
+// there. Messages that later records show to have been among them are lost, as if
+// a block had been damaged; removals of what is not there are no error any more.
+func (s *Stream) LogDamaged() {
+	if s.disk != nil {
+		s.hole, s.holed = true, true
+	}
+}
+
+// reach moves last up to seq, of which a record behind a hole in the log tells.
+func (s *Stream) reach(seq Seq) {
+	if seq > s.last {
+		s.lost.Add(uint64(s.last)+1, uint64(seq))
+		s.pass(seq)
+	}
+}
+
+// missed tells whether a record may be about a message that is lost.
+func (s *Stream) missed(err error) bool {
+	return s.disk != nil && s.holed && (errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt))
+}
+
 func (s *Stream) replayOne(kind uint8, first, second uint64) (err error) {
 	seq := Seq(first)
+	if s.disk != nil && s.hole && seq < firstStale && Seq(second) < firstStale {
+		switch kind {
+		case logRemove, logErase, logTruncate:
+			s.reach(max(seq, Seq(second)))
+		case logSkip:
+			s.reach(seq)
+		}
+	}
 	switch kind {
 	case logRemove:
 		if first > second || Seq(second) > s.last {
 			return ErrCorrupt
 		}
 		for ; seq <= Seq(second) && err == nil; seq++ {
-			err = s.removeQuiet(seq)
+			if err = s.removeQuiet(seq); s.missed(err) {
+				err = nil
+			}
 		}
 	case logErase:
-		err = s.removeOne(seq, true)
+		if err = s.removeOne(seq, true); s.missed(err) {
+			err = nil
+		}
 	case logCompact:
 		_, err = s.Compact(seq)
 	case logTruncate:
