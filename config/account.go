@@ -158,9 +158,9 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 		}
 		a.Nkey = k.Str
 	}, func(a *Account) any { return a.Nkey },
-		Spec{Unset: "none", Range: "a public account key", Reload: Live, Waiting: PartAccounts, Doc: "Key of the account."}),
+		Spec{Unset: "none", Range: "a public account key", Reload: Live, Use: "Nkey", Doc: "Key of the account."}),
 	listed(custom("users", kindBlocks, func(r *reader, k key, a *Account) { a.Users, _ = r.users(k.Value) }, nil,
-		Spec{Unset: "none", Range: "see the keys of `authorization.users`", Reload: Live, Waiting: PartAccounts, Doc: "Users of the account."}),
+		Spec{Unset: "none", Range: "see the keys of `authorization.users`", Reload: Live, Use: "Options.AllUsers", Doc: "Users of the account."}),
 		&userBlock, func(a *Account) []*User { return a.Users }),
 	permissions("default_permissions", nil, func(a *Account) **Permissions { return &a.DefaultPermissions },
 		"Permissions of users that have none of their own."),
@@ -172,7 +172,7 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 			return
 		}
 		limitsBlock.read(r, k.Map, "", &a.Limits)
-	}, nil, Spec{Unset: "none", Reload: Live, Waiting: PartAccounts, Doc: "What the account may use."}), &limitsBlock),
+	}, nil, Spec{Unset: "none", Reload: Live, Use: "Limits", Doc: "What the account may use."}), &limitsBlock),
 	inside(custom("msg_trace", "subject or block", readMsgTrace, nil,
 		Spec{Aliases: []string{"trace_dest"}, Unset: "none", Reload: Live, Waiting: PartTracing, Doc: "Tracing of messages with a W3C trace header."}), &traceBlock),
 	inside(custom("jetstream", "boolean, `enabled`, `disabled` or block", readAccountJetStream, nil,
@@ -188,14 +188,14 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 const accountLimits = "Unknown field %q parsing account limits"
 
 var limitsBlock = block[AccountLimits]{unknown: accountLimits, entries: []entry[AccountLimits]{
-	accountLimit("max_connections", "max_conn", func(l *AccountLimits) *int32 { return &l.Connections }, "Clients at a time."),
-	accountLimit("max_subscriptions", "max_subs", func(l *AccountLimits) *int32 { return &l.Subscriptions }, "Subscriptions at a time."),
-	accountLimit("max_payload", "max_pay", func(l *AccountLimits) *int32 { return &l.Payload }, "Largest payload of a message in bytes."),
-	accountLimit("max_leafnodes", "max_leafs", func(l *AccountLimits) *int32 { return &l.LeafNodes }, "Leaf nodes at a time."),
+	accountLimit("max_connections", "max_conn", "Connections", func(l *AccountLimits) *int32 { return &l.Connections }, "Clients at a time."),
+	accountLimit("max_subscriptions", "max_subs", "Subscriptions", func(l *AccountLimits) *int32 { return &l.Subscriptions }, "Subscriptions at a time."),
+	accountLimit("max_payload", "max_pay", "Payload", func(l *AccountLimits) *int32 { return &l.Payload }, "Largest payload of a message in bytes."),
+	accountLimit("max_leafnodes", "max_leafs", "LeafNodes", func(l *AccountLimits) *int32 { return &l.LeafNodes }, "Leaf nodes at a time."),
 }}
 
-func accountLimit(name, alias string, at func(*AccountLimits) *int32, doc string) entry[AccountLimits] {
-	return integer(name, at, Spec{Aliases: []string{alias}, Default: "-1", ZeroCounts: true, Range: "-1 (no limit) or more", Reload: Live, Waiting: PartAccounts, Doc: doc})
+func accountLimit(name, alias, use string, at func(*AccountLimits) *int32, doc string) entry[AccountLimits] {
+	return integer(name, at, Spec{Aliases: []string{alias}, Default: "-1", ZeroCounts: true, Range: "-1 (no limit) or more", Reload: Live, Use: use, Doc: doc})
 }
 
 func readMsgTrace(r *reader, k key, a *Account) {

@@ -51,23 +51,23 @@ type AuthCallout struct {
 var accessOptions = []entry[Options]{
 	then(nested("authorization", "interface conversion: interface {} is %s, not map[string]interface {}",
 		func(o *Options) **Authorization { return &o.Authorization }, &authorizationBlock,
-		Spec{Unset: "everybody may connect", Reload: Partly, ReloadNote: "see the keys", Waiting: PartAuth, Doc: "Who may connect."}),
+		Spec{Unset: "everybody may connect", Reload: Partly, ReloadNote: "see the keys", Use: "Authorization", Doc: "Who may connect."}),
 		checkAuthorization),
 	listed(custom("accounts", kindBlocks, readAccounts, func(o *Options) any { return o.Accounts },
 		Spec{Unset: "the global account alone", Range: "a list of names, or a map with a block for each name", Reload: Live, Log: "accounts",
-			Waiting: PartAccounts, Doc: "Separate name spaces of subjects."}), &accountBlock, func(o *Options) []*Account { return o.Accounts }),
+			Use: "Accounts", Doc: "Separate name spaces of subjects."}), &accountBlock, func(o *Options) []*Account { return o.Accounts }),
 	custom("mappings", "map of subjects", func(r *reader, k key, o *Options) { o.Mappings = r.mappings(k.Value) },
 		func(o *Options) any { return o.Mappings },
 		Spec{Aliases: []string{"maps"}, Unset: "none", Range: mappingRange, Reload: Live, Log: "accounts",
 			Use: "Mappings", Doc: "Subjects of the global account that are published as others."}),
 	text("no_auth_user", func(o *Options) *string { return &o.NoAuthUser },
 		Spec{Unset: "clients must say who they are", Range: "a user or nkey that exists", Reload: Partly, ReloadNote: "may go together with its user",
-			Field: "NoAuthUser", Waiting: PartAuth, Doc: "User of clients that give no credentials."}),
+			Field: "NoAuthUser", Use: "NoAuthUser", Doc: "User of clients that give no credentials."}),
 	text("system_account", func(o *Options) *string { return &o.SystemAccount },
 		Spec{Aliases: []string{"system"}, Unset: "$SYS", Range: "an account", Reload: Partly, ReloadNote: "from `$SYS` to unset is allowed", Field: "SystemAccount",
-			Waiting: PartAccounts, Doc: "Account of the events and services of the server."}),
+			Use: "SystemAccount", Doc: "Account of the events and services of the server."}),
 	boolean("no_system_account", func(o *Options) *bool { return &o.NoSystemAccount },
-		Spec{Aliases: []string{"no_system", "no_sys_acc"}, Field: "NoSystemAccount", Aside: true, Waiting: PartAccounts, Doc: "Have no system account."}),
+		Spec{Aliases: []string{"no_system", "no_sys_acc"}, Field: "NoSystemAccount", Aside: true, Use: "NoSystemAccount", Doc: "Have no system account."}),
 	tlsBlockAs("tls", &clientTLSBlock, func(o *Options) **TLS { return &o.TLS },
 		Spec{Unset: "no TLS", Reload: Partly, ReloadNote: "all but `verify_and_map` and `connection_rate_limit`", Use: "TLS", Doc: "TLS with clients."}),
 	boolean("allow_non_tls", func(o *Options) *bool { return &o.AllowNonTLS },
@@ -94,18 +94,18 @@ func deref[T any](p *T) any {
 // of gateways.
 var authorizationBlock = block[Authorization]{entries: []entry[Authorization]{
 	text("user", func(a *Authorization) *string { return &a.User },
-		Spec{Aliases: []string{"username"}, Unset: "none", Reload: Live, Log: "authorization username", Flags: []string{"user"}, Waiting: PartAuth, Doc: "Name that everybody gives."}),
+		Spec{Aliases: []string{"username"}, Unset: "none", Reload: Live, Log: "authorization username", Flags: []string{"user"}, Use: "User", Doc: "Name that everybody gives."}),
 	text("password", func(a *Authorization) *string { return &a.Password },
 		Spec{Aliases: []string{"pass"}, Unset: "none", Range: "a string, plain or as bcrypt hash", Reload: Live, Log: "authorization password", Flags: []string{"pass"},
-			Secret: true, Waiting: PartAuth, Doc: "Password that everybody gives."}),
+			Secret: true, Use: "Password", Doc: "Password that everybody gives."}),
 	text("token", func(a *Authorization) *string { return &a.Token },
 		Spec{Unset: "none", Range: "a string, plain or as bcrypt hash; not with users", Reload: Live, Log: "authorization token", Flags: []string{"auth"},
-			Secret: true, Waiting: PartAuth, Doc: "Token that everybody gives."}),
+			Secret: true, Use: "Token", Doc: "Token that everybody gives."}),
 	authTimeout("error parsing authorization config, 'timeout'", func(a *Authorization) *time.Duration { return &a.Timeout }),
 	listed(custom("users", kindBlocks, func(r *reader, k key, a *Authorization) {
 		a.Users, a.hasUsers = r.users(k.Value)
 	}, func(a *Authorization) any { return a.Users },
-		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Log: "authorization users", Waiting: PartAuth, Doc: "Users of the global account."}),
+		Spec{Unset: "none", Range: "see the keys below", Reload: Live, Log: "authorization users", Use: "Options.AllUsers", Doc: "Users of the global account."}),
 		&userBlock, func(a *Authorization) []*User { return a.Users }),
 	permissions("default_permissions", []string{"default_permission", "permissions"}, func(a *Authorization) **Permissions { return &a.DefaultPermissions },
 		"Permissions of users that have none of their own."),
@@ -132,7 +132,7 @@ func authTimeout[T any](complaint string, at func(*T) *time.Duration) entry[T] {
 		*at(into) = d
 	}, func(t *T) any { return *at(t) },
 		Spec{Unset: "2 seconds, with TLS its timeout and one", Range: "up to 60 seconds, more with a warning", Reload: Live, Log: "authorization timeout = %v",
-			Waiting: PartAuth, Doc: "Time that a peer has to say who it is."})
+			Use: "Authorization.Timeout", Doc: "Time that a peer has to say who it is."})
 }
 
 // checkAuthorization finds what does not go together in the block of clients and
@@ -181,16 +181,16 @@ func (u *User) kind() string {
 
 var userBlock = block[User]{entries: []entry[User]{
 	text("user", func(u *User) *string { return &u.Name },
-		Spec{Aliases: []string{"username"}, Unset: "an `nkey` is needed", Range: "a name that no other user has", Reload: Live, Waiting: PartAuth, Doc: "Name of the user."}),
+		Spec{Aliases: []string{"username"}, Unset: "an `nkey` is needed", Range: "a name that no other user has", Reload: Live, Use: "Name", Doc: "Name of the user."}),
 	text("password", func(u *User) *string { return &u.Password },
-		Spec{Aliases: []string{"pass"}, Unset: "none", Range: "a string, plain or as bcrypt hash", Reload: Live, Secret: true, Waiting: PartAuth, Doc: "Password of the user."}),
+		Spec{Aliases: []string{"pass"}, Unset: "none", Range: "a string, plain or as bcrypt hash", Reload: Live, Secret: true, Use: "Password", Doc: "Password of the user."}),
 	text("nkey", func(u *User) *string { return &u.Nkey },
-		Spec{Unset: "a `user` is needed", Range: "a public user key", Reload: Live, Waiting: PartAuth, Doc: "Key of the user, instead of name and password."}),
+		Spec{Unset: "a `user` is needed", Range: "a public user key", Reload: Live, Use: "Nkey", Doc: "Key of the user, instead of name and password."}),
 	permissions("permissions", []string{"permission", "authorization"}, func(u *User) **Permissions { return &u.Permissions },
 		"What the user may publish and subscribe to."),
 	custom("allowed_connection_types", kindTexts, readConnectionTypes, func(u *User) any { return u.ConnectionTypes },
 		Spec{Aliases: []string{"connection_types", "clients"}, Unset: "all", Range: strings.Join(connectionTypes, ", ") + ", in any case", Reload: Live,
-			Waiting: PartAuth, Doc: "Kinds of connections that the user may make."}),
+			Use: "ConnectionTypes", Doc: "Kinds of connections that the user may make."}),
 	boolean("proxy_required", func(u *User) *bool { return &u.ProxyRequired },
 		Spec{Reload: Live, Waiting: PartProxies, Doc: "The user must come through a trusted proxy."}),
 }}

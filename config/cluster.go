@@ -148,7 +148,7 @@ func serverAuth[T any](what string, at func(*T) **Authorization, part Part, afte
 			switch o.Name() {
 			case "user", "password", "timeout":
 				if !strings.Contains(o.Path, "[]") {
-					o.Waiting, o.Flags, o.Log = part, nil, ""
+					o.Use, o.Waiting, o.Flags, o.Log = "", part, nil, ""
 					rows = append(rows, o)
 				}
 			}

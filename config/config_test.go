@@ -133,17 +133,18 @@ proxy_protocol: false
 connect_error_reports: 5
 leafnodes { remotes: [ {url: "nats://a"} ] }
 write_timeout: default
+server_name: n
 `)
-	if err := o.ApplyFlags(flags("user", "x"), Env{}); err != nil {
+	if err := o.ApplyFlags(flags("js", "true"), Env{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		"-user needs authentication, which this version does not have yet",
 		"cluster (test.conf:3:1) needs clustering, which this version does not have yet",
 		"leafnodes (test.conf:10:1) needs leaf nodes, which this version does not have yet",
+		"-js needs JetStream, which this version does not have yet",
 	}
 	if got := o.Missing(func(Part) bool { return false }); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

@@ -109,7 +109,7 @@ var leafAuthBlock = block[LeafAuthorization]{entries: []entry[LeafAuthorization]
 }}
 
 func fixedTimeout(e entry[LeafAuthorization]) entry[LeafAuthorization] {
-	e.Reload, e.Field, e.Log, e.Waiting = Restart, "AuthTimeout", "", PartLeafNode
+	e.Reload, e.Field, e.Log, e.Use, e.Waiting = Restart, "AuthTimeout", "", "", PartLeafNode
 	return e
 }
 

@@ -5,8 +5,6 @@ type Part string
 
 // The parts, as messages name them.
 const (
-	PartAccounts    Part = "accounts"
-	PartAuth        Part = "authentication"
 	PartCallout     Part = "auth callouts"
 	PartTracing     Part = "message tracing"
 	PartCluster     Part = "clustering"

@@ -38,7 +38,7 @@ func permissions[T any](name string, aliases []string, at func(*T) **Permissions
 			*at(into) = p
 		}
 	}, func(t *T) any { return deref(*at(t)) },
-		Spec{Aliases: aliases, Unset: "everything is allowed", Range: "see the keys below", Reload: Live, Waiting: PartAuth, Doc: doc})
+		Spec{Aliases: aliases, Unset: "everything is allowed", Range: "see the keys below", Reload: Live, Use: "User.Permissions", Doc: doc})
 	return inside(e, &permissionsBlock)
 }
 
@@ -68,10 +68,10 @@ var permissionsBlock = block[Permissions]{
 	entries: []entry[Permissions]{
 		inside(custom("publish", kindSubjects, func(r *reader, k key, p *Permissions) {
 			p.Publish = r.subjectPermission(k.Value, false)
-		}, nil, Spec{Aliases: []string{"pub", "import"}, Unset: "everything is allowed", Range: permissionRange, Reload: Live, Waiting: PartAuth, Doc: "Subjects to publish on. In clusters: subjects whose interest is sent."}), &choiceBlock),
+		}, nil, Spec{Aliases: []string{"pub", "import"}, Unset: "everything is allowed", Range: permissionRange, Reload: Live, Use: "Publish", Doc: "Subjects to publish on. In clusters: subjects whose interest is sent."}), &choiceBlock),
 		inside(custom("subscribe", kindSubjects, func(r *reader, k key, p *Permissions) {
 			p.Subscribe = r.subjectPermission(k.Value, true)
-		}, nil, Spec{Aliases: []string{"sub", "export"}, Unset: "everything is allowed", Range: permissionRange + `; "subject queue" is for a queue group`, Reload: Live, Waiting: PartAuth,
+		}, nil, Spec{Aliases: []string{"sub", "export"}, Unset: "everything is allowed", Range: permissionRange + `; "subject queue" is for a queue group`, Reload: Live, Use: "Subscribe",
 			Doc: "Subjects to subscribe to. In clusters: subjects whose interest is accepted."}), &choiceBlock),
 		inside(custom("allow_responses", "boolean or block", func(r *reader, k key, p *Permissions) {
 			switch {
@@ -81,7 +81,7 @@ var permissionsBlock = block[Permissions]{
 				allowed := allowedResponses
 				p.Responses = &allowed
 			}
-		}, nil, Spec{Aliases: []string{"publish_allow_responses"}, Default: "false", Range: "true, false or see the keys below", Reload: Live, Waiting: PartAuth,
+		}, nil, Spec{Aliases: []string{"publish_allow_responses"}, Default: "false", Range: "true, false or see the keys below", Reload: Live, Use: "Responses",
 			Doc: "Answers may be published on the reply subjects of messages received; without `publish`, nothing else may."}), &responseBlock),
 	},
 }
@@ -119,7 +119,7 @@ var choiceBlock = block[choice]{
 func subjectList(name string, at func(*choice) *[]string, unset, doc string) entry[choice] {
 	return custom(name, kindTexts, func(r *reader, k key, c *choice) {
 		*at(c), _ = r.subjects(k.Value, c.queues)
-	}, nil, Spec{Unset: unset, Range: "subjects, with wildcards or without", Reload: Live, Waiting: PartAuth, Doc: doc})
+	}, nil, Spec{Unset: unset, Range: "subjects, with wildcards or without", Reload: Live, Use: "SubjectPermission." + strings.ToUpper(name[:1]) + name[1:], Doc: doc})
 }
 
 // subjects reads a subject or a list of them, nil for an empty list.
@@ -188,7 +188,7 @@ var responseBlock = block[ResponsePermission]{
 			if n, ok := r.integer(k.Value); ok && n != 0 {
 				p.MaxMsgs = fit[int](n)
 			}
-		}, nil, Spec{Aliases: []string{"max_msgs", "max_messages", "max_responses"}, Default: "1", Range: "negative is no limit", Reload: Live, Waiting: PartAuth,
+		}, nil, Spec{Aliases: []string{"max_msgs", "max_messages", "max_responses"}, Default: "1", Range: "negative is no limit", Reload: Live, Use: "MaxMsgs",
 			Doc: "Answers to a request."}),
 		custom("expires", kindDuration, func(r *reader, k key, p *ResponsePermission) {
 			if k.Kind != grammar.String {
@@ -198,7 +198,7 @@ var responseBlock = block[ResponsePermission]{
 			} else if d != 0 {
 				p.Expires = d
 			}
-		}, nil, Spec{Aliases: []string{"expiration", "ttl"}, Default: `"2m"`, Range: "negative is no limit", Reload: Live, Waiting: PartAuth,
+		}, nil, Spec{Aliases: []string{"expiration", "ttl"}, Default: `"2m"`, Range: "negative is no limit", Reload: Live, Use: "Expires",
 			Doc: "Time for the answers to a request."}),
 	},
 }

@@ -73,8 +73,6 @@ func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+progr
 // parts are the parts of a server that options can wait for and that exist. Of
 // those that missing looks at more closely, some options still wait.
 var parts = map[config.Part]bool{
-	config.PartAuth:     true,
-	config.PartAccounts: true,
 	config.PartOperator: true,
 	config.PartCallout:  true,
 	config.PartProxies:  true,
