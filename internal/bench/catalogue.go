@@ -7,7 +7,7 @@ import (
 
 // catalogue is every scenario, in the order of reports.
 var catalogue = concat(
-	publishOnly, pubSub, requestReply, latencies, interest, connections, encrypted, scaling, later,
+	publishOnly, pubSub, requestReply, latencies, interest, connections, encrypted, accounts, scaling, later,
 )
 
 func concat(groups ...[]*Scenario) (all []*Scenario) {

@@ -90,7 +90,7 @@ type frames struct {
 
 	count uint64
 	first byte // 'M' or 'H'; 0 until the first frame
-	head  int  // bytes of the line with its CRLF
+	head  int  // bytes of the line with its CRLF, and of headers
 	size  int  // bytes of a whole frame
 	pos   int  // bytes seen of a frame that was cut by the end of a read
 	keep  []byte
@@ -242,7 +242,13 @@ func (f *frames) learn(line []byte) error {
 	if err != nil || size < 0 || size > 64<<20 {
 		return fmt.Errorf("%w: %.80q", errStray, line)
 	}
-	f.first, f.head, f.size = line[0], len(line), len(line)+size+2
+	header := 0
+	if line[0] == 'H' {
+		if header, err = strconv.Atoi(string(fields[len(fields)-2])); err != nil || header < 0 || header > size {
+			return fmt.Errorf("%w: %.80q", errStray, line)
+		}
+	}
+	f.first, f.head, f.size = line[0], len(line)+header, len(line)+size+2
 	f.keep = append(f.keep[:0], line...)
 	f.pos = len(line)
 	return nil

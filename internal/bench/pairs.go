@@ -104,7 +104,7 @@ func (b *Bench) feasible(s *Scenario) error {
 		return fmt.Errorf("%w: %d loops want %d cores, this machine has %d", ErrSkipped, s.Loops, s.Loops, runtime.NumCPU())
 	case b.URL == nil:
 		return nil
-	case s.Loops > 0 || s.TLS:
+	case s.Loops > 0 || s.TLS || s.Config != "":
 		return fmt.Errorf("%w: the scenario decides how the server is started, and --url names one that runs already", ErrSkipped)
 	case s.Process && b.URL.PID == 0:
 		return ErrNeedsProcess
@@ -131,6 +131,14 @@ func (b *Bench) once(ctx context.Context, s *Scenario, c Command) (Result, error
 		}
 		defer os.RemoveAll(certs.dir)
 		extra = certs.args()
+	}
+	if s.Config != "" {
+		path, err := writeConfig(s.Config)
+		if err != nil {
+			return Result{}, err
+		}
+		defer os.Remove(path)
+		extra = append(extra, "-c", path)
 	}
 	p, err := c.start(ctx, extra...)
 	if err != nil {

@@ -153,11 +153,20 @@ func (r *run) close() {
 }
 
 // dial opens a connection that lives until the end of the run.
-func (r *run) dial() (*conn, error) {
+func (r *run) dial() (*conn, error) { return r.dialTo(r.target) }
+
+// dialAs is dial for a user of the server's configuration.
+func (r *run) dialAs(l login) (*conn, error) {
+	t := *r.target
+	t.login = l
+	return r.dialTo(&t)
+}
+
+func (r *run) dialTo(t *Target) (*conn, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, context.Cause(r.ctx)
 	}
-	c, err := dial(r.target)
+	c, err := dial(t)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,7 @@ type Scenario struct {
 	TLS     bool          // the server is started with a certificate
 	Loops   int           // the server is started for that many cores; 0: all
 	AtLeast time.Duration // a shorter run would not show the effect
+	Config  string        // the server is started with this configuration file
 	Later   string        // not there yet, and what it waits for
 	run     func(*run) error
 }
