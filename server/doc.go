@@ -7,6 +7,10 @@
 // keeps on one loop: its match cache, counters and sessions. A subscription is
 // a session's interest; any loop may deliver to it.
 //
+// An exchange is what connects an account with others: its imports as receivers
+// in its interest, its shadows in theirs, and the table of answers that its
+// services owe. A hop is a message behind an account boundary.
+//
 // # Ownership
 //
 // A session and its worker belong to one loop. What other loops read of a
@@ -18,6 +22,17 @@
 //
 //	Data ─▶ Parser.Next ─▶ session.publish ─▶ Cache.Match ─▶ worker.deliver
 //	                                                          └▶ Loop.Queue of each receiver
+//
+// # Path between accounts
+//
+//	interest of the importer ─▶ serviceImport ─▶ hop ─▶ interest of the exporter
+//	interest of the exporter ─▶ shadow ─▶ hop ─▶ its owner, a session's subscription
+//	PUB _R_.… in the exporter ─▶ replyTable ─▶ hop ─▶ interest of the asker
+//
+// All of it happens on the publisher's loop, so its order stays. A message passes
+// no service twice and hopsMax boundaries at most. A request is a record in a
+// table with a lock for each of its parts, held for a look-up; it is forgotten with
+// its answer, its inbox, its time, or when there are too many.
 //
 // # Invariants
 //

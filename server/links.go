@@ -64,7 +64,8 @@ func (s *Server) defineAccounts(defs ...*account.Definition) []*account.Problem 
 	return problems
 }
 
-// link puts what changed in the book into effect. The lock is held.
+// link puts what changed in the book into effect, in all sessions when it
+// returns. The lock is held.
 func (s *Server) link() {
 	k := &s.linking
 	of := func(name string) *exchange { return exchangeOf(s.accounts.find(name)) }
@@ -78,14 +79,31 @@ func (s *Server) link() {
 	if len(changed) == 0 || !s.internal.ready.Load() {
 		return
 	}
-	for _, w := range s.workers {
-		w.lp.Post(func() {
-			w.each(func(c *session) {
-				if slices.Contains(changed, c.acc) {
-					c.renewShadows()
-				}
-			})
+	s.onLoops(func(w *worker) {
+		w.each(func(c *session) {
+			if slices.Contains(changed, c.acc) {
+				c.renewShadows()
+			}
 		})
+	})
+}
+
+// onLoops runs f on every loop and returns when all have done it, or the server
+// stops. Not to be called on a loop.
+func (s *Server) onLoops(f func(w *worker)) {
+	done := make(chan struct{}, len(s.workers))
+	posted := 0
+	for _, w := range s.workers {
+		if w.lp.Post(func() { f(w); done <- struct{}{} }) {
+			posted++
+		}
+	}
+	for range posted {
+		select {
+		case <-done:
+		case <-s.quit:
+			return
+		}
 	}
 }
 

@@ -244,3 +244,70 @@ func TestReloadRefusesBadImports(t *testing.T) {
 		t.Error("the links changed")
 	}
 }
+
+// A message through imports allocates nothing once the way is known; a request
+// with its answer a little: places in two maps now and then.
+func TestImportsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector pools forget at random")
+	}
+	a, b, c := account.NewDefinition("A"), account.NewDefinition("B"), account.NewDefinition("C")
+	a.Exports = []account.Export{{Subject: "s.*.*"}, {Service: true, Subject: "work.*"}}
+	b.Imports = []account.Import{{Service: true, Account: "A", Subject: "work.*", Local: "job.*"}}
+	b.Exports = []account.Export{{Service: true, Subject: "job.*"}}
+	c.Imports = []account.Import{{Service: true, Account: "B", Subject: "job.*", Local: "task.*"}, {Account: "A", Subject: "s.*.*", Local: "t.$2.$1"}}
+	s, _ := startServer(t, withUsers(t, account.Contents{Accounts: []*account.Definition{a, b, c}, Users: modelUsers()[:3]}))
+	const batch = 2000
+	allocs := func(name, from, publish, to, subscribe, deliver string) {
+		t.Helper()
+		pub, sub := connectAs(t, s, from), connectAs(t, s, to)
+		sub.send(subscribe + "\r\n")
+		sub.sync()
+		in, out := []byte(strings.Repeat(publish, batch)), make([]byte, 0)
+		round := func() {
+			done := make(chan error, 1)
+			go func() {
+				_, err := pub.Write(in)
+				done <- err
+			}()
+			if len(out) == 0 { // how much a message of this connection is, its header included
+				first := sub.line() + "\r\n"
+				f := strings.Fields(first)
+				size := 0
+				_, _ = fmt.Sscan(f[len(f)-1], &size)
+				each := len(first) + size + 2
+				if _, err := io.CopyN(io.Discard, sub.r, int64(each*2*batch-len(first))); err != nil {
+					t.Fatal(err)
+				}
+				out = make([]byte, each*2*batch)
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if _, err := io.ReadFull(sub.r, out); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 5 {
+			round()
+		}
+		n := testing.AllocsPerRun(10, round)
+		if !strings.HasPrefix(string(out), deliver) {
+			t.Fatalf("%s: delivered %.80q, want %q", name, out, deliver)
+		}
+		if per := n / (2 * batch); per > 0.1 {
+			t.Errorf("%s: %.3f allocations for each message", name, per)
+		}
+		sub.send("UNSUB 1\r\n")
+		sub.sync()
+	}
+	// Two subjects in turn, so that no message repeats the line of the one before.
+	allocs("stream", "A", "PUB s.1.2 2\r\nhi\r\nPUB s.3.4 2\r\nhi\r\n", "C", "SUB t.> 1", "MSG t.2.1 1 2\r\nhi\r\n")
+	allocs("two services", "C", "PUB task.1 2\r\nhi\r\nPUB task.2 2\r\nhi\r\n", "A", "SUB work.> 1", "HMSG work.1 1 ")
+	allocs("with headers", "C", "HPUB task.1 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB task.2 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "A", "SUB work.> 1", "HMSG work.1 1 ")
+	allocs("a run", "C", "PUB task.1 2\r\nhi\r\nPUB task.1 2\r\nhi\r\n", "A", "SUB work.> 1", "HMSG work.1 1 ")
+}
