@@ -314,3 +314,22 @@ func randomDefinitions(rng *rand.Rand) []*account.Definition {
 		}
 	}
 }
+
+// I1 holds for what comes through a stream import too; the reference neither
+// counts nor limits it.
+func TestStreamImportsCountForTheMaximum(t *testing.T) {
+	a, b := account.NewDefinition("A"), account.NewDefinition("B")
+	a.Exports = []account.Export{{Subject: "s.*"}}
+	b.Imports = []account.Import{{Account: "A", Subject: "s.*"}}
+	s, _ := startServer(t, withUsers(t, account.Contents{Accounts: []*account.Definition{a, b}, Users: modelUsers()[:2]}))
+	from, to := connectAs(t, s, "A"), connectAs(t, s, "B")
+	to.send("SUB s.* 1\r\nUNSUB 1 3\r\nSUB end 2\r\nPUB s.own 1\r\n0\r\n")
+	to.expect("MSG s.own 1 1", "0")
+	from.send(strings.Repeat("PUB s.a 1\r\n1\r\n", 20))
+	from.sync()
+	to.expect("MSG s.a 1 1", "1", "MSG s.a 1 1", "1")
+	to.sync()
+	eventually(t, "the share in the other account gone", to.sync, func() bool {
+		return !s.accounts.find("A").Interest.HasInterest([]byte("s.a"))
+	})
+}
