@@ -19,8 +19,8 @@ func samePlain(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// sameHashed is slow on purpose. bcrypt reads 72 bytes; what is longer does not
-// match anything.
+// sameHashed is slow on purpose. bcrypt reads 72 bytes: what a password has
+// behind them does not count, as in the reference.
 func sameHashed(hash, password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }

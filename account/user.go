@@ -109,10 +109,16 @@ type Client struct {
 }
 
 // String keeps secrets out of what is printed by mistake.
-func (c *Client) String() string { return fmt.Sprintf("client %d at %v", c.ID, c.Peer) }
+func (c Client) String() string { return fmt.Sprintf("client %d at %v", c.ID, c.Peer) }
 
 // Format implements fmt.Formatter for all verbs, %+v and %#v too.
-func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+func (c Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// Format shows nothing of credentials.
+func (Credentials) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// Format shows a user's name alone.
+func (u User) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "user %q", u.ID()) }
 
 // NoLimit is a limit that limits nothing.
 const NoLimit = -1
