@@ -19,6 +19,7 @@ const tokenMax = 1 << 20
 // OperatorJWT is what the server uses of an operator's JWT.
 type OperatorJWT struct {
 	Token            string
+	Shown            string // Token with the blanks of its file, as monitors show it
 	Subject          string // its key
 	Name             string
 	SigningKeys      []string
@@ -119,7 +120,7 @@ func checkJWTHeader(part string) error {
 const jwtStart = "eyJ"
 
 // bareToken returns the token of a file: the line between two lines of dashes,
-// or all there is.
+// or all there is, blanks included.
 func bareToken(content string) string {
 	lines := strings.Split(content, "\n")
 	for i := range lines {
@@ -130,7 +131,7 @@ func bareToken(content string) string {
 			return lines[i]
 		}
 	}
-	return strings.TrimSpace(content)
+	return content
 }
 
 func isRule(line string) bool {
@@ -147,12 +148,13 @@ func (e Env) operatorJWT(text string) (*OperatorJWT, error) {
 		}
 		content = []byte(text)
 	}
-	token := bareToken(string(content))
+	shown := bareToken(string(content))
+	token := strings.TrimSpace(shown)
 	c, err := decodeJWT(token, "operator", nkeyOperator)
 	if err != nil {
 		return nil, err
 	}
-	o := &OperatorJWT{Token: token, Subject: c.Subject, Name: c.Name, AccountServerURL: c.Nats.AccountServerURL,
+	o := &OperatorJWT{Token: token, Shown: shown, Subject: c.Subject, Name: c.Name, AccountServerURL: c.Nats.AccountServerURL,
 		SystemAccount: c.Nats.SystemAccount, ServerVersion: c.Nats.ServerVersion, StrictSigning: c.Nats.StrictSigning}
 	if len(c.Nats.SigningKeys) > 0 {
 		if err := json.Unmarshal(c.Nats.SigningKeys, &o.SigningKeys); err != nil {

@@ -34,6 +34,11 @@ type Identity struct {
 	Engine     string
 
 	SystemAccount string // empty if there is none
+	// OperatorJWTs are the tokens of the operators that the server works for,
+	// OperatorClaims what is in them, ready for JSON.
+	OperatorJWTs   []string
+	OperatorClaims []any
+	TrustedProxies []string // keys
 
 	MaxConnections   int
 	MaxSubscriptions int // per connection, 0 = unlimited
@@ -85,6 +90,7 @@ type Totals struct {
 	OutBytes         int64
 	SlowConsumers    int64
 	StaleConnections int64
+	NotPinned        int64 // users of accounts that are not pinned
 	StalledClients   int64
 }
 

@@ -28,6 +28,27 @@ type diskWaits struct {
 	MaxWaitTime int64 `json:"max_wait_time"`
 }
 
+// proxies are those whose word about clients counts.
+type proxies struct {
+	Trusted []proxyKey `json:"trusted,omitempty"`
+}
+
+type proxyKey struct {
+	Key string `json:"key"`
+}
+
+// trustedProxies is nil without any.
+func trustedProxies(keys []string) *proxies {
+	if len(keys) == 0 {
+		return nil
+	}
+	p := new(proxies)
+	for _, key := range keys {
+		p.Trusted = append(p.Trusted, proxyKey{key})
+	}
+	return p
+}
+
 // varz is the body of /varz in the reference's order.
 type varz struct {
 	ServerID  string `json:"server_id"`
@@ -98,12 +119,16 @@ type varz struct {
 	Tags             []string          `json:"tags,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
 	FeatureFlags     map[string]bool   `json:"feature_flags,omitempty"`
+	OperatorJWTs     []string          `json:"trusted_operators_jwt,omitempty"`
+	OperatorClaims   []any             `json:"trusted_operators_claim,omitempty"`
 	SystemAccount    string            `json:"system_account,omitempty"`
+	NotPinned        int64             `json:"pinned_account_fails,omitempty"`
 
 	OCSPPeerCache        *PeerCache `json:"ocsp_peer_cache,omitempty"`
 	SlowConsumerStats    perKind    `json:"slow_consumer_stats"`
 	StaleConnectionStats perKind    `json:"stale_connection_stats"`
 	DiskWaits            diskWaits  `json:"disk_io_wait_stats"`
+	Proxies              *proxies   `json:"proxies,omitempty"`
 	TLSCertNotAfter      time.Time  `json:"tls_cert_not_after,omitzero"`
 
 	Peregrine own `json:"peregrine"`
@@ -133,6 +158,8 @@ func (m *Monitor) varz(now time.Time) *varz {
 		PingInterval: id.PingInterval, PingMax: id.PingMax,
 		HTTPHost: m.options.Host, HTTPBasePath: m.options.BasePath,
 		AuthRequired: id.AuthRequired, AuthTimeout: id.AuthTimeout.Seconds(), TLSTimeout: tlsTimeoutSeconds,
+		OperatorJWTs:   id.OperatorJWTs,
+		OperatorClaims: id.OperatorClaims,
 		SystemAccount:  id.SystemAccount,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
 		WriteDeadline: id.WriteDeadline,
@@ -142,6 +169,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 		Cores: runtime.NumCPU(), MaxProcs: runtime.GOMAXPROCS(0), MemLimit: memoryLimit(),
 		Requests: m.requestCounts(), ConfigLoadTime: id.ConfigLoaded.UTC(),
 		ConfigDigest: id.ConfigDigest, Tags: id.Tags, Metadata: id.Metadata, FeatureFlags: id.Features,
+		Proxies:   trustedProxies(id.TrustedProxies),
 		Peregrine: m.own(id),
 	}
 	v.setTLS(id.TLS)
@@ -173,6 +201,7 @@ func (v *varz) setTotals(t Totals) {
 	v.SlowConsumers, v.SlowConsumerStats.Clients = t.SlowConsumers, t.SlowConsumers
 	v.StaleConnections, v.StaleConnectionStats.Clients = t.StaleConnections, t.StaleConnections
 	v.StalledClients, v.Subscriptions = t.StalledClients, t.Subscriptions
+	v.NotPinned = t.NotPinned
 }
 
 func (m *Monitor) own(id Identity) own {

@@ -157,6 +157,7 @@ type Stats struct {
 	Subscriptions    int64
 	SlowConsumers    int64
 	StaleConnections int64
+	NotPinned        int64  // users of accounts that are not pinned
 	Inserts, Removes uint64 // of subscriptions, since the start
 	account.Totals
 	Loops          []loop.Stats
@@ -192,7 +193,8 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Started: s.started, Connections: s.connections.Load(), TotalConnections: s.totalConns.Load(),
 		SlowConsumers: s.slowConsumers.Load(), StaleConnections: s.staleConns.Load(),
-		Totals: account.Sum(s.counters),
+		NotPinned: s.notPinned.Load(),
+		Totals:    account.Sum(s.counters),
 	}
 	for _, a := range s.accounts.all() {
 		interest := a.Interest.Stats()

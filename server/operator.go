@@ -23,6 +23,9 @@ type OperatorMode struct {
 
 	// Banner is what is logged of the operators at the start.
 	Banner []string
+	// Tokens are those of the operators, Claims what is in them, for monitors.
+	Tokens []string
+	Claims []any
 }
 
 // ResolverOptions say where the tokens of accounts are.
@@ -102,7 +105,7 @@ func (s *Server) startQueues() {
 func (s *Server) loadClaims() (err error) {
 	mode := s.options().Operator
 	if mode == nil {
-		return nil
+		return s.checkIdleResolver()
 	}
 	c := newClaims(s)
 	if c.resolver, err = newResolver(c, mode.Resolver); err != nil {
@@ -118,16 +121,36 @@ func (s *Server) loadClaims() (err error) {
 		}
 	}
 	sys := s.directory().System()
-	if sys == "" || sys == account.System {
+	if sys == "" {
 		return nil
 	}
 	if err := c.fetchOnce(sys); err != nil {
-		if mode.Resolver.Kind == MemoryResolver {
+		if mode.Resolver.Kind == MemoryResolver || sys == account.System {
 			return fmt.Errorf("error resolving system account: %w", err)
 		}
 		c.bootstrap(sys)
 	}
 	return nil
+}
+
+// checkIdleResolver finds whether somebody is there, where the resolver asks a
+// web server.
+func (s *Server) checkIdleResolver() error {
+	o := s.options().IdleResolver
+	if o == nil || o.Kind != URLResolver {
+		return nil
+	}
+	u := newURLResolver(s, *o)
+	defer u.close()
+	_, err := u.fetch("")
+	return err
+}
+
+var errNoOperator = errors.New("no operator key found")
+
+// startError words why a resolver does not start.
+func startError(err error) error {
+	return fmt.Errorf("Could not start resolver: %w", err) //nolint:staticcheck // the text is the reference's
 }
 
 func (s *Server) preload(mode *OperatorMode) error {
@@ -149,12 +172,15 @@ func (s *Server) preload(mode *OperatorMode) error {
 func (s *Server) startClaims() error {
 	mode := s.options().Operator
 	if mode == nil {
+		if o := s.options().IdleResolver; o != nil && (o.Kind == FullResolver || o.Kind == CacheResolver) {
+			return startError(errNoOperator)
+		}
 		return nil
 	}
 	for _, line := range mode.Banner {
 		s.log.Noticef("%s", line)
 	}
-	if s.directory().System() == account.System {
+	if len(mode.Tokens) > 0 && s.directory().System() == "" {
 		s.log.Warnf("Trusted Operators should utilize a System Account")
 	}
 	c := s.claims
@@ -164,7 +190,7 @@ func (s *Server) startClaims() error {
 		}
 	}
 	if err := c.resolver.start(); err != nil {
-		return fmt.Errorf("Could not start resolver: %w", err) //nolint:staticcheck // the text is the reference's
+		return startError(err)
 	}
 	if c.bootstrapping() {
 		s.log.Noticef("Using bootstrapping system account")

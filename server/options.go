@@ -60,6 +60,9 @@ type Options struct {
 	Authenticator Authenticator
 	// Operator has accounts and users known by their tokens; nil is not.
 	Operator *OperatorMode
+	// IdleResolver is a resolver without operators. Nothing is asked of it, but a
+	// server with one that could not work does not start.
+	IdleResolver *ResolverOptions
 	// Callout names a service that decides about clients; not with Operator.
 	Callout *CalloutOptions
 	// TrustedProxies are the public keys of proxies whose word counts.

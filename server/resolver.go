@@ -81,9 +81,10 @@ func (u *urlResolver) fetch(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("could not fetch <%q>: %w", redactURL(where), withoutURL(err))
 	}
+	// The client takes the password out of the URL in its errors.
 	resp, err := u.client.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("could not fetch <%q>: %w", redactURL(where), withoutURL(err))
+		return "", fmt.Errorf("could not fetch <%q>: %w", redactURL(where), err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

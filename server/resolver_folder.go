@@ -150,7 +150,7 @@ func (r *folderResolver) askOthers(sys *liveAccount, name string) (string, error
 func (r *folderResolver) start() error {
 	s := r.c.srv
 	if !r.c.trust().HasOperator() {
-		return errors.New("no operator key found")
+		return errNoOperator
 	}
 	sys := s.systemAccount()
 	if sys == nil {

@@ -133,17 +133,18 @@ func checkSize(c *jwt.AccountClaims) error {
 	return nil
 }
 
-// Banner is what is logged of an operator at the start.
-func Banner(token string) ([]string, error) {
+// Describe returns what is in the token of an operator, ready for JSON, and what
+// is logged of it at the start.
+func Describe(token string) (claims any, banner []string, err error) {
 	c, err := decode[*jwt.OperatorClaims](token, "operator")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	expires := "Never"
 	if c.Expires != 0 {
 		expires = time.Unix(c.Expires, 0).String()
 	}
-	return []string{
+	return c, []string{
 		fmt.Sprintf("  System  : %q", c.Audience),
 		fmt.Sprintf("  Operator: %q", c.Name),
 		fmt.Sprintf("  Issued  : %v", time.Unix(c.IssuedAt, 0)),

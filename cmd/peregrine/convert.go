@@ -33,6 +33,7 @@ func serverOptions(o *config.Options) (server.Options, error) {
 		Directory:        d,
 		Callout:          calloutOptions(o.Authorization), TrustedProxies: trustedProxies(o.Proxies),
 	}
+	options.IdleResolver = idleResolver(o)
 	if options.Operator, err = operatorMode(o); err != nil {
 		return server.Options{}, err
 	}

@@ -21,17 +21,28 @@ func operatorMode(o *config.Options) (*server.OperatorMode, error) {
 	var operators []operator.Operator
 	for _, one := range o.Operators {
 		operators = append(operators, operator.Operator{Subject: one.Subject, SigningKeys: one.SigningKeys, Strict: one.StrictSigning})
-		lines, err := operator.Banner(one.Token)
+		claims, lines, err := operator.Describe(one.Token)
 		if err != nil {
 			return nil, err
 		}
 		mode.Banner = append(mode.Banner, lines...)
+		mode.Tokens, mode.Claims = append(mode.Tokens, one.Shown), append(mode.Claims, claims)
 	}
 	if len(mode.Banner) > 0 {
 		mode.Banner = append([]string{"Trusted Operators"}, mode.Banner...)
 	}
 	mode.Trust = operator.NewTrust(o.TrustedKeys, operators)
 	return mode, nil
+}
+
+// idleResolver returns the resolver of a configuration without operators, for
+// which there are no accounts to look up; nil for none.
+func idleResolver(o *config.Options) *server.ResolverOptions {
+	if o.Resolver == nil || len(o.TrustedKeys) > 0 {
+		return nil
+	}
+	r := resolverOptions(o.Resolver)
+	return &r
 }
 
 func resolverOptions(r *config.Resolver) server.ResolverOptions {
@@ -80,7 +91,9 @@ func underOperators(o *config.Options, c *account.Contents) {
 		return
 	}
 	c.AuthorizationGiven = true
-	if c.System != "" && c.System != account.System {
+	if c.System == "" {
+		c.NoSystem = true // nobody has signed one
+	} else {
 		c.Accounts = append(c.Accounts, account.NewDefinition(c.System))
 	}
 }

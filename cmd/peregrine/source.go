@@ -27,6 +27,10 @@ func (s source) Identity() monitor.Identity {
 		ConfigLoaded: config.since, ConfigDigest: config.options.Digest,
 		Tags: config.options.ServerTags, Metadata: config.options.ServerMetadata, Features: config.options.Features(),
 	}
+	if o.Operator != nil {
+		id.OperatorJWTs, id.OperatorClaims = o.Operator.Tokens, o.Operator.Claims
+	}
+	id.TrustedProxies = o.TrustedProxies
 	id.TLS = monitorTLS(s.server.TLSStats())
 	if addr := s.server.Addr(); addr != nil {
 		id.Port = addr.Port
@@ -39,7 +43,8 @@ func (s source) Totals() monitor.Totals {
 	t := monitor.Totals{
 		Connections: int(st.Connections), TotalConnections: uint64(st.TotalConnections),
 		Subscriptions: uint64(max(st.Subscriptions, 0)), SlowConsumers: st.SlowConsumers, StaleConnections: st.StaleConnections,
-		InMsgs: st.InMsgs, InBytes: st.InBytes, OutMsgs: st.OutMsgs, OutBytes: st.OutBytes,
+		NotPinned: st.NotPinned,
+		InMsgs:    st.InMsgs, InBytes: st.InBytes, OutMsgs: st.OutMsgs, OutBytes: st.OutBytes,
 	}
 	for _, l := range st.Loops {
 		t.StalledClients += l.Stalls
