@@ -72,6 +72,7 @@ type segment struct {
 	pins    *Owner // list of owners whose oldest need is here
 	dirty   bool   // written since its last sync
 	damaged bool   // part of it is fenced: kept as evidence
+	made    made
 }
 
 // transfer is what the disk should do next: write buf, if there is one, at off
@@ -355,7 +356,7 @@ func (c *core) done(t transfer, err error) {
 		c.committed = t.end
 	}
 	for _, w := range c.writers {
-		if w.inFlight {
+		if w.inFlight || t.sync && c.options.SyncInterval > 0 {
 			w.inFlight = false
 			c.events = append(c.events, event{kind: eventCommitted, writer: w, position: c.committed})
 		}

@@ -57,15 +57,19 @@
 // misdirected writes do not verify. A record names the sum of the one before it;
 // the first of a batch names a seed made of the batch's epoch and of what was
 // before the batch. A batch's header says where the log ended before it (prev,
-// chain) and what was synced when it was written (synced).
+// chain) and what was synced when it was written (synced). A segment's header says
+// what was synced when it was made, and which segment was being written then.
 //
 // # Recovery
 //
 // Open follows the links. Where no batch links to the tail, it looks at all valid
-// batches further on. If one of them, or the metadata of a clean stop, says that
-// more had been synced, that is damage: the range is fenced, told to Replay, in
-// the report and by ErrDamaged, at each Open until DamageNoted; valid records
-// behind it that chain up to the next batch are still delivered. Otherwise the
+// batches further on. If one of them, the header of a later segment, the metadata
+// (where the log was closed, or began when it was last opened) or the caller's
+// Proof says that more had been synced, that is damage: the range is fenced, told to
+// Replay, in the report and by ErrDamaged, at each Open until DamageNoted; valid
+// records behind it that chain up to the next batch are still delivered. Likewise if a
+// segment that was written to has no file any more: the next one, made when it was
+// half full, names it, and until then the metadata do. Otherwise the
 // last write was cut short and so is the log: its valid beginning is kept. Batches
 // that an earlier recovery cut off are recognised: a later epoch began before
 // them. An idle log writes an empty batch (settles), so that damage to its last
@@ -87,7 +91,9 @@
 //	last batch destroyed
 //	after a kill, before
 //	the log settled        taken for a write cut short and reported as that, if
-//	                       anything of it is recognisable
+//	                       anything of it is recognisable: nothing on disk says
+//	                       that its sync had returned, unless a checkpoint does
+//	                       (Options.Proof)
 //
 // # Using it
 //

@@ -133,8 +133,8 @@ func (e *metaError) Unwrap() error { return e.error }
 
 // segmentFile makes the file of a taskMake.
 func (f *files) segmentFile(t task, log uint64) (*segment, error) {
-	s := &segment{number: t.number, bind: binding(log, t.number), next: segmentHead, size: t.size}
-	h := segmentHeader{log: log, number: t.number, size: t.size}
+	s := &segment{number: t.number, bind: binding(log, t.number), next: segmentHead, size: t.size, made: t.made}
+	h := segmentHeader{log: log, number: t.number, size: t.size, made: t.made}
 	if old := t.segment; old != nil {
 		s.slot, s.name, s.file = old.slot, old.name, old.file
 		s.size = max(old.size, t.size)

@@ -177,12 +177,23 @@ func batchHeadOf(b []byte, bind uint64, off, size int64) (batchHeader, bool) {
 // segmentHeader identifies a segment file. It fills a block and is there twice.
 //
 // Shape, little-endian: magic u32 | version u16 | zero u16 | log u64 | number u64 |
-// slot u64 | size u64 | copy u64 | zeros | sum u64 of all earlier bytes.
+// slot u64 | size u64 | copy u64 | synced u64 | active u64 | epoch u64 | zeros | sum
+// u64 of all earlier bytes.
 type segmentHeader struct {
 	log    uint64
 	number uint64
 	slot   uint64 // the file's own number, so that a copied file is noticed
 	size   int64
+	// What was when the segment was made: everything below synced was on disk, and
+	// the log was being written to the segment active. 0 if there was nothing.
+	made made
+}
+
+// made is what was known when a segment was made: evidence of how far the log got.
+type made struct {
+	synced Position
+	active uint64
+	epoch  uint64
 }
 
 func putSegmentHead(b []byte, h segmentHeader, copy int) {
@@ -192,6 +203,9 @@ func putSegmentHead(b []byte, h segmentHeader, copy int) {
 	little.PutUint64(b[24:], h.slot)
 	little.PutUint64(b[32:], uint64(h.size))
 	little.PutUint64(b[40:], uint64(copy))
+	little.PutUint64(b[48:], uint64(h.made.synced))
+	little.PutUint64(b[56:], h.made.active)
+	little.PutUint64(b[64:], h.made.epoch)
 	endBlock(b)
 }
 
@@ -204,6 +218,7 @@ func segmentHeadOf(b []byte, copy int) (segmentHeader, bool) {
 		number: little.Uint64(b[16:]),
 		slot:   little.Uint64(b[24:]),
 		size:   int64(little.Uint64(b[32:])),
+		made:   made{Position(little.Uint64(b[48:])), little.Uint64(b[56:]), little.Uint64(b[64:])},
 	}
 	ok := h.size > segmentHead && h.size <= segmentMax && h.size%vfs.BlockSize == 0 &&
 		h.number > 0 && h.number < 1<<32
@@ -215,7 +230,7 @@ func segmentHeadOf(b []byte, copy int) (segmentHeader, bool) {
 //
 // Shape, little-endian: magic u32 | version u16 | zero u16 | generation u64 |
 // log u64 | epoch u64 | first u64 | last u64 | clean u64 | chain u64 | copy u64 |
-// zeros | sum u64 of all earlier bytes.
+// base u64 | zeros | sum u64 of all earlier bytes.
 type metadata struct {
 	generation uint64   // the larger of two valid copies is the newer
 	log        uint64   // random identity of this log
@@ -224,6 +239,7 @@ type metadata struct {
 	last       uint64   // newest segment made
 	clean      Position // where the log ended when it was closed, 0 while it is open
 	chain      uint64   // and the sum it ended with
+	base       Position // where it ended when this epoch began; that was on disk
 }
 
 func putMeta(b []byte, m metadata, copy int) {
@@ -231,6 +247,7 @@ func putMeta(b []byte, m metadata, copy int) {
 	for i, v := range []uint64{m.generation, m.log, m.epoch, m.first, m.last, uint64(m.clean), m.chain, uint64(copy)} {
 		little.PutUint64(b[8+8*i:], v)
 	}
+	little.PutUint64(b[72:], uint64(m.base))
 	endBlock(b)
 }
 
@@ -246,6 +263,7 @@ func metaOf(b []byte, copy int) (metadata, bool) {
 		last:       little.Uint64(b[40:]),
 		clean:      Position(little.Uint64(b[48:])),
 		chain:      little.Uint64(b[56:]),
+		base:       Position(little.Uint64(b[72:])),
 	}, true
 }
 

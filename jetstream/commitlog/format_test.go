@@ -43,7 +43,7 @@ func TestHeadersRoundTrip(t *testing.T) {
 	if _, ok := batchHeadOf(b, 1, 4096, 1<<20); ok {
 		t.Fatal("a batch at another place")
 	}
-	segment := segmentHeader{log: 1, number: 2, slot: 3, size: 1 << 20}
+	segment := segmentHeader{log: 1, number: 2, slot: 3, size: 1 << 20, made: made{4, 5, 6}}
 	putSegmentHead(b, segment, 1)
 	if got, ok := segmentHeadOf(b, 1); !ok || got != segment {
 		t.Fatalf("segment %+v", got)
@@ -51,7 +51,7 @@ func TestHeadersRoundTrip(t *testing.T) {
 	if _, ok := segmentHeadOf(b, 0); ok {
 		t.Fatal("the second copy taken for the first")
 	}
-	meta := metadata{generation: 1, log: 2, epoch: 3, first: 4, last: 5, clean: 6, chain: 7}
+	meta := metadata{generation: 1, log: 2, epoch: 3, first: 4, last: 5, clean: 6, chain: 7, base: 8}
 	putMeta(b, meta, 0)
 	if got, ok := metaOf(b, 0); !ok || got != meta {
 		t.Fatalf("metadata %+v", got)

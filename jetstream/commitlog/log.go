@@ -13,6 +13,7 @@ import (
 // Prepare: goroutines started by Start, or a simulation.
 type Log struct {
 	committed atomic.Uint64
+	synced    atomic.Uint64
 
 	mu      sync.Mutex // guards core, damages, closing
 	core    *core
@@ -45,6 +46,7 @@ func (b bell) ring() {
 func newLog(c *core, f *files, lock io.Closer) *Log {
 	l := &Log{core: c, files: f, lock: lock, commit: make(bell, 1), preparer: make(bell, 1), stop: make(chan struct{})}
 	l.committed.Store(uint64(c.committed))
+	l.synced.Store(uint64(c.synced))
 	return l
 }
 
@@ -129,6 +131,19 @@ func (l *Log) wake() {
 // Committed is the end of what is committed.
 func (l *Log) Committed() Position { return Position(l.committed.Load()) }
 
+// Synced is the end of what is on disk: that of what is committed, or less if
+// there is a sync interval.
+func (l *Log) Synced() Position { return Position(l.synced.Load()) }
+
+// Sync asks that what was appended so far gets to the disk soon, whatever the sync
+// interval; Committed is told again when it is there.
+func (l *Log) Sync() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.core.syncDue = l.core.synced < l.core.end
+	l.wake()
+}
+
 // Step delivers due events and does the next transfer to disk, if there is one.
 // It returns false if there was nothing to do. Only one Step may run at a time.
 func (l *Log) Step() bool {
@@ -143,6 +158,7 @@ func (l *Log) Step() bool {
 	err := l.transfer(t)
 	l.mu.Lock()
 	l.core.done(t, err)
+	l.synced.Store(uint64(l.core.synced))
 	l.committed.Store(uint64(l.core.committed))
 	l.takeEvents()
 	l.wake()

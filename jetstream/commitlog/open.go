@@ -58,8 +58,19 @@ func (o *opening) run(replay Replay) (*Log, error) {
 	if err := o.readMeta(); err != nil {
 		return nil, err
 	}
+	if err := o.expected(); err != nil {
+		return nil, err
+	}
 	if err := o.readSegments(); err != nil {
 		return nil, err
+	}
+	if !o.hasMeta && o.options.Expect != 0 {
+		// Only the segments can tell whose they are.
+		o.hasMeta = true
+		err := o.expected()
+		if o.hasMeta = false; err != nil {
+			return nil, err
+		}
 	}
 	if !o.hasMeta && len(o.segments) == 0 {
 		if err := o.create(); err != nil {
@@ -81,6 +92,21 @@ func (o *opening) run(replay Replay) (*Log, error) {
 		return nil, err
 	}
 	return o.finish(r)
+}
+
+// proofMax bounds the segment of a Proof: no disk holds so many.
+const proofMax = 1 << 31
+
+// expected tells whether metadata that are there are of the log that the caller
+// means.
+func (o *opening) expected() error {
+	if p := o.options.Proof; p.Segment() >= proofMax {
+		return fmt.Errorf("proof %v: %w", p, ErrCorrupt)
+	}
+	if want := o.options.Expect; want != 0 && o.hasMeta && o.files.meta.log != want {
+		return fmt.Errorf("it is %016x, want %016x: %w", o.files.meta.log, want, ErrForeign)
+	}
+	return nil
 }
 
 // directory makes and locks the directory.
@@ -193,7 +219,7 @@ func (o *opening) readSegment(name string, slot uint64) error {
 		}
 		f.meta.log = h.log // the metadata may be lost
 		if h.number > s.number {
-			s.number, s.size = h.number, h.size
+			s.number, s.size, s.made = h.number, h.size, h.made
 		}
 	}
 	return nil
@@ -258,7 +284,7 @@ func (o *opening) identifyByContent(s *segment, taken map[uint64]bool) error {
 	for number := max(m.first, 1); number <= last && number < m.first+identifyMax; number++ {
 		if !taken[number] && fits(number) {
 			taken[number] = true
-			s.number, s.size = number, vfs.AlignDown(size)
+			s.number, s.size, s.made = number, vfs.AlignDown(size), made{}
 			o.number = max(o.number, number)
 			for i := range 2 {
 				if !slices.Contains(o.repairs, repair{s, i}) {
@@ -310,6 +336,7 @@ func (o *opening) recover(r *recovery) error {
 	if len(r.live) == 0 {
 		return nil
 	}
+	r.evidence = o.evidence(r)
 	if err := r.run(); err != nil {
 		return err
 	}
@@ -319,6 +346,29 @@ func (o *opening) recover(r *recovery) error {
 		return o.lost(r, max(r.tail.end, at(last.number+1, 0)), at(m.last+1, 0))
 	}
 	return nil
+}
+
+// evidence is the largest position that the log must have reached: everything
+// below had been synced, or is in a segment that was written to and is not there.
+// The latter counts in this epoch alone: an opening may cut off what was written.
+func (o *opening) evidence(r *recovery) Position {
+	m := &o.files.meta
+	most := max(o.options.Proof, m.base)
+	for _, s := range r.live {
+		most = max(most, s.made.synced)
+	}
+	for _, s := range r.live {
+		if p := at(s.made.active, segmentHead); o.hasMeta && s.made.epoch == m.epoch && p > most && !r.has(p) {
+			most = p
+		}
+	}
+	if most < at(r.live[0].number, segmentHead) {
+		return 0 // of what nobody needs any more
+	}
+	if !r.has(most) {
+		return at(most.Segment()+1, 0)
+	}
+	return most
 }
 
 // lost reports segment files that are not there.
@@ -345,7 +395,7 @@ func (o *opening) secure(r *recovery) error {
 	f := o.files
 	for _, repair := range o.repairs {
 		s := repair.segment
-		putSegmentHead(f.block, segmentHeader{log: f.meta.log, number: s.number, slot: s.slot, size: s.size}, repair.copy)
+		putSegmentHead(f.block, segmentHeader{log: f.meta.log, number: s.number, slot: s.slot, size: s.size, made: s.made}, repair.copy)
 		if err := f.writeBlock(s.file, repair.copy); err != nil {
 			return err
 		}
@@ -389,7 +439,7 @@ func (o *opening) finish(r *recovery) (*Log, error) {
 		owners:  map[OwnerID]*Owner{},
 	}
 	c.recordEnd, c.written, c.synced, c.committed, c.evidence = c.end, c.end, c.end, c.end, c.end
-	c.prepare.number = max(o.number, f.meta.last)
+	c.prepare.number = max(o.number, f.meta.last, c.end.Segment())
 	c.prepare.slot = o.slot
 	c.hold, c.missing = len(r.damages) > 0, o.missing
 	for _, s := range o.segments {
@@ -404,7 +454,7 @@ func (o *opening) finish(r *recovery) (*Log, error) {
 		return nil, err
 	}
 	m := f.meta
-	m.epoch, m.clean, m.chain, m.first = c.epoch, 0, 0, c.first()
+	m.epoch, m.base, m.clean, m.chain, m.first = c.epoch, c.end, 0, 0, c.first()
 	m.last = max(m.last, c.active().number) // not the largest seen: that header may not be durable
 	if err := f.writeMeta(m); err != nil {
 		return nil, err
@@ -431,7 +481,7 @@ func (o *opening) activate(c *core) error {
 		}
 		return nil
 	}
-	t := task{kind: taskMake, size: o.options.SegmentBytesMin, first: f.meta.first}
+	t := task{kind: taskMake, size: o.options.SegmentBytesMin, first: f.meta.first, made: made{synced: c.synced, epoch: c.epoch}}
 	t.segment = c.takeFree(c.findFree(t.size))
 	c.prepare.number++
 	t.number = c.prepare.number

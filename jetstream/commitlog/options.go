@@ -23,6 +23,8 @@ var (
 	ErrDamaged = errors.New("commitlog: position is damaged")
 	// ErrCorrupt is a record that is not what was written there.
 	ErrCorrupt = errors.New("commitlog: corrupt record")
+	// ErrForeign is a log that is not the one that was expected.
+	ErrForeign = errors.New("commitlog: not the log that was expected")
 	// ErrClosed is every answer after Close.
 	ErrClosed = errors.New("commitlog: closed")
 )
@@ -51,6 +53,12 @@ type Options struct {
 	// Identity is the random number that a new log's checksums are bound to.
 	// Default: from crypto/rand.
 	Identity uint64
+	// Proof, if set, is a position that the log was on disk up to once, as a
+	// checkpoint tells: a log that ends before it is damaged, not cut short.
+	Proof Position
+	// Expect, if set, is the identity that the log must have. Open answers
+	// ErrForeign for another one, or if there is none, and touches nothing.
+	Expect uint64
 	// FenceUnreadable treats blocks the disk cannot read as damaged. Otherwise
 	// Open fails, because the next attempt may succeed.
 	FenceUnreadable bool

@@ -46,6 +46,7 @@ type task struct {
 	number  uint64   // the segment's new number
 	size    int64    // its new size
 	first   uint64   // oldest segment that holds records now
+	made    made     // what is known now
 }
 
 // taskDue tells whether nextTask has something.
@@ -66,7 +67,7 @@ func (c *core) nextTask() (task, bool) {
 	}
 	p := &c.prepare
 	p.running = true
-	t := task{first: c.first()}
+	t := task{first: c.first(), made: made{c.synced, c.active().number, c.epoch}}
 	switch {
 	case c.makeDue():
 		if c.ready != nil { // too small for what waits

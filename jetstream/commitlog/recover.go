@@ -21,6 +21,7 @@ type recovery struct {
 	clean  Position   // where the log was closed, 0 if it was not
 
 	cleanChain uint64
+	evidence   Position // the log must have reached it, see opening.evidence
 	replay     Replay
 
 	tail     tail
@@ -265,7 +266,7 @@ func (r *recovery) search(index int, off int64) error {
 // proven tells whether bytes behind the tail had been synced.
 func (r *recovery) proven() bool {
 	end := r.tail.end // 0 if nothing was valid
-	if r.clean > end || r.window.bad {
+	if r.clean > end || r.window.bad || r.evidence > end {
 		return true
 	}
 	for i := range r.found {
@@ -275,6 +276,9 @@ func (r *recovery) proven() bool {
 	}
 	return false
 }
+
+// has tells whether there is a file of the segment of p.
+func (r *recovery) has(p Position) bool { return r.live[r.indexOf(p)].number == p.Segment() }
 
 func (r *recovery) indexOf(p Position) int {
 	for i, s := range r.live {
@@ -293,7 +297,7 @@ func (r *recovery) resume(index int, off int64) (*candidate, Position) {
 			return c, c.position(r)
 		}
 	}
-	return nil, max(r.clean, at(r.live[index].number, off+vfs.BlockSize)).block()
+	return nil, max(r.clean, r.evidence, at(r.live[index].number, off+vfs.BlockSize)).block()
 }
 
 // dead tells whether a batch was overtaken: a later epoch began at or before it.
@@ -318,6 +322,9 @@ func (r *recovery) damage(index int, off int64, to Position) error {
 	}
 	d := Damage{From: from, To: to, File: r.live[index].name,
 		Reason: fmt.Sprintf("what was synced at offset %d is not there", off)}
+	if from.Segment() < to.Segment() && !r.has(to-1) {
+		d.Reason = "segment file is missing behind it"
+	}
 	for _, s := range r.live {
 		if at(s.number, s.size) >= from && at(s.number, 0) < to {
 			s.damaged = true

@@ -106,8 +106,9 @@ func (a *asset) End() uint64 {
 	return uint64(a.shard.end)
 }
 
-// Committed implements store.Log.
-func (a *asset) Committed() uint64 { return uint64(a.shard.engine.log.Committed()) }
+// Committed implements store.Log. What a checkpoint relies on must be on disk, also
+// where the log commits before that.
+func (a *asset) Committed() uint64 { return uint64(a.shard.engine.log.Synced()) }
 
 // Need implements store.Log: a checkpoint is done.
 func (a *asset) Need(position uint64) {

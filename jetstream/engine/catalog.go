@@ -142,7 +142,7 @@ type snapshot struct {
 	marks      []Mark // by shard: of the newest change that is in it
 }
 
-// snapshot begins the writing of files. position is committed: all changes logged
+// snapshot begins the writing of files. position is on disk: all changes logged
 // before it were made before.
 func (c *catalog) snapshot(position commitlog.Position, shards int, keys *keyring) *snapshot {
 	c.mu.Lock()

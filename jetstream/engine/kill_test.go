@@ -205,8 +205,15 @@ func storeForEver(t *testing.T, dir string) {
 	e.Start(func(s *Shard) App { return &killer{s: s, t: t} })
 	for _, s := range e.Shards() {
 		s.Do(func(s *Shard) {
-			for i := len(s.list); i < killStreams; i++ {
+			taken := map[string]bool{} // a killed child may have made any of them
+			for _, st := range s.list {
+				taken[string(st.meta)] = true
+			}
+			for i := range killStreams {
 				name := fmt.Sprintf("%d-%d", s.Index(), i)
+				if taken[name] {
+					continue
+				}
 				s.CreateStream([]byte(name), killOptions(name), func(st *Stream, err error) {
 					must(t, err)
 					_, err = s.CreateConsumer(st, nil)

@@ -184,7 +184,7 @@ type removal struct {
 func (s *Shard) clean() {
 	left := s.removals[:0]
 	for _, r := range s.removals {
-		if r.a.busy || s.durable < r.mark || s.failed != nil || (r.a.stream != nil && r.a.stream.leaving > 0) {
+		if r.a.busy || s.synced < r.mark || s.failed != nil || (r.a.stream != nil && r.a.stream.leaving > 0) {
 			left = append(left, r)
 			continue
 		}

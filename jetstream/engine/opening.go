@@ -74,7 +74,15 @@ func (p *opening) run() error {
 		return err
 	}
 	p.unknown = map[commitlog.OwnerID]int{}
-	if e.log, p.report.Log, err = commitlog.Open(e.fs, logDir, e.options.Log, commitlog.Replay{Record: p.record, Damaged: p.damage}); err != nil {
+	if p.found {
+		e.options.Log.Expect = e.catalog.identity
+		e.options.Log.Proof = p.proof()
+	}
+	e.log, p.report.Log, err = commitlog.Open(e.fs, logDir, e.options.Log, commitlog.Replay{Record: p.record, Damaged: p.damage})
+	if errors.Is(err, commitlog.ErrForeign) {
+		err = fmt.Errorf("%w: %w", ErrLogLost, err)
+	}
+	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	for _, n := range p.unknown {
@@ -95,6 +103,20 @@ func (p *opening) run() error {
 	return p.claim()
 }
 
+// proof is how far the log was on disk, as checkpoints and catalog say.
+func (p *opening) proof() commitlog.Position {
+	most := p.e.catalog.position
+	for _, s := range p.e.shards {
+		for _, st := range s.list {
+			most = max(most, st.position)
+		}
+		for _, c := range s.consumers {
+			most = max(most, c.position)
+		}
+	}
+	return most
+}
+
 // vacant tells whether a directory without a catalog has streams.
 func (p *opening) vacant() error {
 	entries, err := p.e.fs.List(streamsDir)
@@ -107,19 +129,16 @@ func (p *opening) vacant() error {
 	return nil
 }
 
-// checkLog tells whether the log is the one that positions are of.
+// checkLog tells whether the log may be without a catalog.
 func (p *opening) checkLog() error {
 	log := p.report.Log
-	if !p.found {
-		if log.Records > 0 {
-			return fmt.Errorf("engine: no catalog beside a log with %d records: %w", log.Records, ErrCorrupt)
-		}
-		p.e.catalog.identity = log.Identity
-		return nil
+	if p.found {
+		return nil // Expect
 	}
-	if log.Identity != p.e.catalog.identity {
-		return fmt.Errorf("%w: it is %016x, the catalog is of %016x", ErrLogLost, log.Identity, p.e.catalog.identity)
+	if log.Records > 0 {
+		return fmt.Errorf("engine: no catalog beside a log with %d records: %w", log.Records, ErrCorrupt)
 	}
+	p.e.catalog.identity = log.Identity
 	return nil
 }
 
@@ -556,7 +575,7 @@ func (p *opening) claim() error {
 		for _, id := range slices.Sorted(maps.Keys(s.consumers)) {
 			p.own(&s.consumers[id].asset)
 		}
-		s.mark, s.handed, s.durable = 1, 1, 1 // marked of what was replayed
+		s.mark, s.handed, s.durable, s.synced = 1, 1, 1, 1 // marked of what was replayed
 		s.safe.Store(1)
 	}
 	first := e.shards[0]

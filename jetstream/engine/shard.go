@@ -39,7 +39,7 @@ type Shard struct {
 	bell   bell
 	inbox  inbox
 
-	safe atomic.Uint64 // durable, for the first shard
+	safe atomic.Uint64 // synced, for the first shard
 
 	// Owned by the goroutine.
 	writer    *commitlog.Writer
@@ -52,10 +52,12 @@ type Shard struct {
 	mark    Mark               // records written
 	handed  Mark               // records that the log has
 	durable Mark               // records that are committed
+	synced  Mark               // records that are on disk: durable, but for a sync interval
 	end     commitlog.Position // behind what the log has of this shard
 	batches []*commitlog.Batch // not handed over, oldest first; the last collects
 	spare   []*commitlog.Batch
-	flights []flight // handed over and not committed, oldest first
+	flights []flight // handed over and not on disk, oldest first
+	landed  int      // how many of them are committed
 
 	refused bool // the log is full: wait for Room
 	relief  bool // an urgent batch went: wait until the log has shrunk
@@ -185,6 +187,7 @@ func (s *Shard) Step(now int64) (more bool) {
 	s.clean()
 	s.work()
 	s.keep(now)
+	s.hasten()
 	s.trim(now)
 	s.idle = s.closing && s.finished()
 	return more && !s.Full()
@@ -239,26 +242,44 @@ func (s *Shard) asked(q ask) {
 
 // confirm moves durable on.
 func (s *Shard) confirm() {
-	committed := s.engine.log.Committed()
-	n := 0
-	for n < len(s.flights) && s.flights[n].end <= committed {
-		s.durable = s.flights[n].mark
-		n++
+	committed, synced := s.engine.log.Committed(), s.engine.log.Synced()
+	durable, n := s.durable, 0
+	for ; s.landed < len(s.flights) && s.flights[s.landed].end <= committed; s.landed++ {
+		s.durable = s.flights[s.landed].mark
+	}
+	for ; n < s.landed && s.flights[n].end <= synced; n++ {
+		s.synced = s.flights[n].mark
 	}
 	if err := s.engine.log.Err(); err != nil && s.failed == nil {
 		s.fail(err)
 	}
-	if n == 0 {
+	if n > 0 {
+		s.flights = append(s.flights[:0], s.flights[n:]...)
+		s.landed -= n
+		s.safe.Store(uint64(s.synced))
+		if first := s.engine.shards[0]; first != s {
+			first.bell.ring()
+		}
+	}
+	if n > 0 || s.durable > durable {
+		s.wake()
+	}
+	if s.durable > durable && s.app != nil {
+		s.app.Durable(s.durable)
+	}
+}
+
+// flightsMax is how many batches may wait for a sync interval to end.
+const flightsMax = 4096
+
+// hasten ends a sync interval early when something waits for the disk: a
+// checkpoint, the catalog, files to be removed, a stop.
+func (s *Shard) hasten() {
+	if s.engine.options.Log.SyncInterval <= 0 || s.failed != nil || s.synced == s.handed {
 		return
 	}
-	s.flights = append(s.flights[:0], s.flights[n:]...)
-	s.safe.Store(uint64(s.durable))
-	s.wake()
-	if first := s.engine.shards[0]; first != s {
-		first.bell.ring()
-	}
-	if s.app != nil {
-		s.app.Durable(s.durable)
+	if len(s.waiting) > 0 || len(s.removals) > 0 || s.closing || len(s.flights) > flightsMax || s.engine.keepWaits.Load() {
+		s.engine.log.Sync()
 	}
 }
 
@@ -397,5 +418,5 @@ func (s *Shard) finished() bool {
 		return true
 	}
 	return len(s.batches) == 0 && len(s.due) == 0 && len(s.waiting) == 0 && len(s.removals) == 0 &&
-		s.durable == s.mark && !s.keeping && s.kept == nil && (s.index != 0 || !s.engine.catalog.changed())
+		s.synced == s.mark && !s.keeping && s.kept == nil && (s.index != 0 || !s.engine.catalog.changed())
 }

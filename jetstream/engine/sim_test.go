@@ -80,6 +80,9 @@ func newSim(seed uint64) *sim {
 	w.options = Options{Shards: 1 + r.IntN(2), Workers: 1, Random: random{rand.New(rand.NewPCG(seed, 12))}}
 	w.options.Log = commitlog.Options{Identity: seed, SettleAfter: -1, QueueBytes: 16 << 10, SegmentBytesMin: 16 << 10, SegmentBytesMax: 32 << 10,
 		PressureBytes: 32 << 10, LiveBytesMax: 256 << 10}
+	if seed%3 == 0 {
+		w.options.Log.SyncInterval = time.Second
+	}
 	if c := store.Cipher(r.IntN(3)); c != store.NoCipher {
 		w.options.Keys = []store.Key{store.DeriveKey(c, "secret", "engine", "")}
 	}
@@ -161,6 +164,14 @@ func (s *Shard) dump() (string, error) {
 }
 
 func (p *player) Durable(m Mark) { p.durable = m }
+
+// safe is the mark up to which a power cut must leave everything.
+func (p *player) safe() Mark {
+	if p.sim.options.Log.SyncInterval > 0 {
+		return p.s.synced
+	}
+	return p.durable
+}
 
 func (p *player) Failed(_ *Stream, _ *Consumer, err error) { p.sim.fail(err) }
 
@@ -315,7 +326,10 @@ func (p *player) check(err error, allowed ...error) {
 
 // play does so many rounds, or fewer if something fails.
 func (w *sim) play(rounds int) error {
-	for range rounds {
+	for i := range rounds {
+		if w.options.Log.SyncInterval > 0 && i%8 == 7 {
+			w.e.log.Tick()
+		}
 		w.now += int64(time.Second) / 2
 		for _, s := range w.e.shards {
 			s.Step(w.now)
@@ -346,11 +360,14 @@ func (w *sim) settle() error {
 			return w.doubt
 		}
 		busy := false
+		if w.options.Log.SyncInterval > 0 {
+			w.e.log.Tick()
+		}
 		for w.e.turn() {
 			busy = true
 		}
 		for _, s := range w.e.shards {
-			busy = busy || s.running > 0 || len(s.due)+len(s.waiting)+len(s.batches) > 0 || s.durable < s.mark
+			busy = busy || s.running > 0 || len(s.due)+len(s.waiting)+len(s.batches) > 0 || s.synced < s.mark
 		}
 		if !busy {
 			return nil
@@ -368,7 +385,7 @@ func (w *sim) want() [][]moment {
 		}
 		from := 0
 		for i, m := range p.past {
-			if m.mark <= p.durable {
+			if m.mark <= p.safe() {
 				from = i
 			}
 		}
@@ -421,7 +438,7 @@ func (w *sim) verify(disk *vfs.Mem, r *rand.Rand) error {
 func (w *sim) durableStreams() func(name string) bool {
 	var names []string
 	for id, m := range w.made {
-		if m.shard < len(w.apps) && m.mark <= w.apps[m.shard].durable {
+		if m.shard < len(w.apps) && m.mark <= w.apps[m.shard].safe() {
 			names = append(names, path.Join(quarantineDir, path.Base(streamDir(id))))
 		}
 	}

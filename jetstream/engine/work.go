@@ -96,8 +96,8 @@ func (s *Shard) submit(run, finish func()) {
 const keepEvery = 2e9
 
 // keep writes the catalog's files, a while after it changed and at the end. It is
-// the first shard's business. What it writes waits until the log has committed
-// every change that is in it, so that none is there before what came before it.
+// the first shard's business. What it writes waits until the log has put
+// every change that is in it to disk, so that none is there before what came before it.
 func (s *Shard) keep(now int64) {
 	e := s.engine
 	c := e.catalog
@@ -109,7 +109,7 @@ func (s *Shard) keep(now int64) {
 			return
 		}
 		s.keepAt = now + keepEvery
-		s.kept = c.snapshot(e.log.Committed(), len(e.shards), e.ring)
+		s.kept = c.snapshot(e.log.Synced(), len(e.shards), e.ring)
 		e.keepWaits.Store(true)
 		for _, other := range e.shards[1:] {
 			other.bell.ring() // what it waits for may be with them

@@ -79,10 +79,6 @@ func (l *look) judge(dir string, files map[uint64]string, r *commitlog.Report) {
 		file := path.Join(dir, files[r.End.Segment()])
 		l.report.add(finding(store.Note, file, r.End.Offset(), "the last batch is not whole: taken for a write that was cut short"))
 	}
-	if number := missingSegment(r); number != 0 {
-		l.report.add(finding(store.Damage, dir, -1, fmt.Sprintf("no file of segment %d behind the end of the log, though there are later ones: "+
-			"what was in it is lost, unless the disk was full when it should have been made", number)))
-	}
 	if r.MetadataLost {
 		l.report.add(finding(store.Repairable, path.Join(dir, "meta"), 0, "no copy of the metadata is valid: they are made again from the segments"))
 	}
@@ -94,27 +90,6 @@ func (l *look) judge(dir string, files map[uint64]string, r *commitlog.Report) {
 	for _, file := range r.Quarantined {
 		l.report.add(finding(store.Repairable, path.Join(dir, file), 0, "nothing in it can be recognised: it will be moved to quarantine"))
 	}
-}
-
-// missingSegment is the number of a segment without a file between the end of a
-// log that was not closed and a later segment, which the log takes for unused; 0
-// if there is none.
-func missingSegment(r *commitlog.Report) uint64 {
-	if r.Clean {
-		return 0
-	}
-	numbers := map[uint64]bool{}
-	last := uint64(0)
-	for _, s := range r.Segments {
-		numbers[s.Segment] = true
-		last = max(last, s.Segment)
-	}
-	for n := r.End.Segment() + 1; n < last; n++ {
-		if !numbers[n] {
-			return n
-		}
-	}
-	return 0
 }
 
 func logOf(dir string, r *commitlog.Report) Log {
