@@ -5,9 +5,14 @@ import (
 	"strconv"
 )
 
-// blockBytes is how much a publisher writes at once when messages are small,
-// the buffer of a stock client.
-const blockBytes = 32 << 10
+// A publisher writes blockBytes at once, the buffer of a stock client, and
+// largeBlockBytes of messages that are largeMessage bytes or more: one of them
+// per system call would cost the generator more than the server under test.
+const (
+	blockBytes      = 32 << 10
+	largeBlockBytes = 128 << 10
+	largeMessage    = 4 << 10
+)
 
 // shape is a saturating load: groups of publishers and subscribers, each group
 // on a subject of its own.
@@ -50,7 +55,11 @@ func (s shape) run(r *run) error {
 func (s shape) subject(group int) string { return fmt.Sprintf("bench.%02d", group) }
 
 func (s shape) block(r *run, group int) *block {
-	return newBlock(s.subject(group), "", s.payload, blockBytes, max(1, s.windowPerSub(r.Window)/4))
+	size := blockBytes
+	if s.payload >= largeMessage {
+		size = largeBlockBytes
+	}
+	return newBlock(s.subject(group), "", s.payload, size, max(1, s.windowPerSub(r.Window)/4))
 }
 
 // deliveryBytes is the size of one message as a subscriber (or, without one,
@@ -68,7 +77,7 @@ func (s shape) windowPerSub(total int) int {
 func (s shape) group(r *run, g int) (*flow, error) {
 	window := s.windowPerSub(r.Window) * max(1, s.copies())
 	if s.subs == 0 {
-		window = max(4, r.Window/(ackBlocks*blockBytes)/s.groups)
+		window = max(4, r.Window/(ackBlocks*len(s.block(r, g).bytes))/s.groups)
 	}
 	f := r.newFlow(window)
 	for range s.subs {
