@@ -89,6 +89,7 @@ func (s *chunkStore) publish() {
 type Shared struct {
 	buf  []byte
 	refs atomic.Int32
+	pool *sync.Pool // where the last reference puts it; nil: nowhere
 }
 
 const (
@@ -109,17 +110,23 @@ func NewShared(n int) *Shared {
 	if n <= 0 {
 		class = 0
 	}
-	if class < sharedClasses {
-		if s, _ := sharedPools[class].Get().(*Shared); s != nil {
-			s.buf = s.buf[:n]
-			s.refs.Store(1)
-			return s
-		}
-		s := &Shared{buf: make([]byte, n, 1<<(class+sharedMinBits))}
-		s.refs.Store(1)
-		return s
+	if class >= sharedClasses {
+		return newShared(nil, n, n)
 	}
-	s := &Shared{buf: make([]byte, n)}
+	return newShared(&sharedPools[class], n, 1<<(class+sharedMinBits))
+}
+
+// newShared takes a buffer from pool, whose buffers have room for size bytes, or
+// makes one.
+func newShared(pool *sync.Pool, n, size int) *Shared {
+	var s *Shared
+	if pool != nil {
+		s, _ = pool.Get().(*Shared)
+	}
+	if s == nil {
+		s = &Shared{buf: make([]byte, size), pool: pool}
+	}
+	s.buf = s.buf[:n]
 	s.refs.Store(1)
 	return s
 }
@@ -140,13 +147,10 @@ func (s *Shared) Release() {
 		panic("loop: Shared released twice")
 	}
 	sharedLive.Add(-1)
-	c := cap(s.buf)
-	class := bits.Len(uint(c-1)) - sharedMinBits
-	if c&(c-1) != 0 || class < 0 || class >= sharedClasses {
-		return
+	if s.pool != nil {
+		scribble(s.buf)
+		s.pool.Put(s)
 	}
-	scribble(s.buf)
-	sharedPools[class].Put(s)
 }
 
 // BuffersInUse reports how many chunks and shared payloads are held. Both are

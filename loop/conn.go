@@ -72,6 +72,7 @@ type Conn struct {
 	// Owned by the loop.
 	h                   Handler
 	partial             *chunk  // a cut frame
+	bulk                bool    // most of the last read was lent
 	fill                *Shared // a large frame being read, filled bytes of it are there
 	filled              int
 	fillNeed            int

@@ -41,7 +41,8 @@
 //	                closed; from Limits.StallSoft on its producers are slowed
 //	mailbox         mailboxMax nodes per pair of loops: the sending
 //	                connection stops being read until half is drained
-//	one read        readBufferSize bytes, then other connections get their turn
+//	one read        readBufferSize bytes, bulkReadSize of large payloads; then
+//	                other connections get their turn
 //
 // # TLS
 //

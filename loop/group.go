@@ -38,10 +38,20 @@ type Group struct {
 	nextLoop   atomic.Uint32
 	nextID     atomic.Uint64
 
+	readBuffers sync.Pool // of *Shared
+	keepMin     int       // bytes of one that a queue must have left to keep it: bounds what it pins
+
 	slotMu sync.Mutex // guards the next two
 	slots  uint32
 	freed  []uint32
 }
+
+// newReadBuffer returns a buffer for reads behind a cut frame.
+func (g *Group) newReadBuffer() *Shared {
+	return newShared(&g.readBuffers, g.readBufferLen(), g.readBufferLen())
+}
+
+func (g *Group) readBufferLen() int { return g.partialMax + bulkReadSize }
 
 // NewGroup starts the loops. They run until Stop.
 func NewGroup(cfg Config) (*Group, error) {
@@ -52,8 +62,9 @@ func NewGroup(cfg Config) (*Group, error) {
 		return nil, fmt.Errorf("loop: %d CPUs for %d loops", n, cfg.Loops)
 	}
 	g := &Group{start: time.Now(), partialMax: max(cfg.PartialMax, partialMin), write: writev, shaking: make(chan struct{}, handshakeSlots())}
+	g.keepMin = g.readBufferLen() / 2
 	for i := range cfg.Loops {
-		l := &Loop{group: g, index: i, cpu: -1, iovs: make([][]byte, iovMax), rbuf: make([]byte, g.partialMax+readBufferSize)}
+		l := &Loop{group: g, index: i, cpu: -1, iovs: make([][]byte, iovMax), rbuf: g.newReadBuffer()}
 		if len(cfg.PinCPUs) > 0 {
 			l.cpu = cfg.PinCPUs[i]
 		}

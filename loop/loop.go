@@ -11,8 +11,9 @@ import (
 
 const (
 	// readBufferSize bounds one read, and so what one connection may cause in
-	// a turn.
+	// a turn; bulkReadSize bounds it where most bytes go on without a look.
 	readBufferSize = 256 << 10
+	bulkReadSize   = 512 << 10
 	// partialMin is how much of a cut frame can at least be kept in front of
 	// the next read; Config.PartialMax raises it.
 	partialMin = 16 << 10
@@ -51,7 +52,9 @@ type Loop struct {
 	current   *Conn // whose bytes are being parsed
 	byFD      []*Conn
 	live      int
-	rbuf      []byte
+	rbuf      *Shared // reads go there; its one reference is the loop's
+	rbufKept  bool    // queues have parts of it
+	lent      int     // bytes lent since the last read
 	chunks    chunkStore
 	segSpare  [][]seg
 	kept      map[*byte]*Shared // copies of what was lent this turn, by last byte
@@ -226,8 +229,11 @@ func (l *Loop) AppendRun(q *Queue, head, b []byte, frame, skip int) {
 func (l *Loop) Append(q *Queue, b []byte) { q.append(l, b) }
 
 // Lend queues b without copying it. b is borrowed until the turn ends; what the
-// socket has not taken by then is copied. It must not be empty.
-func (l *Loop) Lend(q *Queue, b []byte) { q.lend(l, b) }
+// socket has not taken by then is kept. It must not be empty.
+func (l *Loop) Lend(q *Queue, b []byte) {
+	l.lent += len(b)
+	q.lend(l, b)
+}
 
 // AppendShared queues b, a part of sh, by reference.
 func (l *Loop) AppendShared(q *Queue, sh *Shared, b []byte) { q.appendShared(l, sh, b) }
@@ -282,8 +288,8 @@ func (l *Loop) flush() {
 	if len(l.linksOpen) > 0 {
 		l.sendNodes()
 	}
-	if len(l.kept) > 0 {
-		l.forgetKept()
+	if len(l.kept) > 0 || l.rbufKept {
+		l.endLoans()
 	}
 	if l.live == 0 {
 		l.chunks.publish()
@@ -431,13 +437,16 @@ func (l *Loop) ReadBuffer(fd int) []byte {
 		return nil
 	}
 	if c.tls != nil {
-		return l.rbuf[:readBufferSize]
+		return l.rbuf.buf[:readBufferSize]
 	}
 	if c.fill != nil {
 		return c.fill.buf[c.filled:]
 	}
-	n := c.partialLen()
-	return l.rbuf[n : n+readBufferSize]
+	n, size := c.partialLen(), readBufferSize
+	if c.bulk {
+		size = bulkReadSize
+	}
+	return l.rbuf.buf[n : n+size]
 }
 
 func (l *Loop) connOf(fd int) *Conn {
@@ -488,12 +497,14 @@ func (c *Conn) read(n int) {
 		return
 	}
 	kept := c.partialLen()
-	b := l.rbuf[:kept+n]
+	b := l.rbuf.buf[:kept+n]
 	if kept > 0 {
 		copy(b, c.partial.buf)
 		c.dropPartial()
 	}
+	l.lent = 0
 	c.consume(b)
+	c.bulk = l.lent > len(b)/2
 }
 
 // consume gives b, borrowed for the turn, to the handler and keeps what it
@@ -537,7 +548,7 @@ func (l *Loop) readResumed() {
 		}
 		l.current = c
 		if c.partial != nil {
-			b := l.rbuf
+			b := l.rbuf.buf
 			if n := c.partialLen(); n > len(b) {
 				b = make([]byte, n)
 			}

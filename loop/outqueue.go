@@ -1,5 +1,7 @@
 package loop
 
+import "unsafe"
+
 // seg is a run of outbound bytes: a part of a chunk, a range of a shared
 // payload, or, with neither ck nor sh, bytes lent until the turn ends.
 type seg struct {
@@ -149,15 +151,37 @@ func (q *Queue) lend(l *Loop, b []byte) {
 	q.lent++
 }
 
-// keep copies what is still lent. Queues that were lent the same bytes share
-// the copy.
+// keep makes what is still lent the queue's own. Much of the read buffer is not
+// copied: the queue gets a reference and the loop another buffer. Queues that
+// were lent the same bytes share a copy.
 func (q *Queue) keep(l *Loop) {
-	for i := q.head; q.lent > 0; i++ {
+	n := 0
+	for i := q.head; i < len(q.segs); i++ {
 		if s := &q.segs[i]; s.ck == nil && s.sh == nil {
-			s.sh, s.b = l.keepLent(s.b)
-			q.lent--
+			n += len(s.b)
 		}
 	}
+	take := l.rbuf != nil && n >= l.group.keepMin
+	for i := q.head; q.lent > 0; i++ {
+		s := &q.segs[i]
+		switch {
+		case s.ck != nil || s.sh != nil:
+			continue
+		case take && l.wasRead(s.b):
+			l.rbuf.Retain()
+			l.rbufKept = true
+			s.sh = l.rbuf
+		default:
+			s.sh, s.b = l.keepLent(s.b)
+		}
+		q.lent--
+	}
+}
+
+// wasRead tells whether b is a part of the read buffer.
+func (l *Loop) wasRead(b []byte) bool {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(unsafe.Pointer(unsafe.SliceData(l.rbuf.buf)))
+	return at < uintptr(len(l.rbuf.buf))
 }
 
 // keepLent returns a copy of b and a reference to it. Copies are found by their
@@ -180,11 +204,18 @@ func (l *Loop) keepLent(b []byte) (*Shared, []byte) {
 	return sh, sh.buf[len(sh.buf)-len(b):]
 }
 
-// forgetKept ends the sharing of copies; the bytes they were made of change.
-func (l *Loop) forgetKept() {
+// endLoans ends the sharing of copies, since the bytes they were made of change,
+// and lets go of a read buffer that queues have kept.
+func (l *Loop) endLoans() {
 	for end, sh := range l.kept {
 		sh.Release()
 		delete(l.kept, end)
+	}
+	if l.rbufKept {
+		l.rbufKept = false
+		sharedLive.Add(1)
+		l.rbuf.Release()
+		l.rbuf = l.group.newReadBuffer()
 	}
 }
 

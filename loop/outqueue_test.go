@@ -32,7 +32,7 @@ func TestQueueAgainstBytes(t *testing.T) {
 			for i := range 2 {
 				[]*queueModel{a, b}[(i+int(seed))%2].q.keep(l)
 			}
-			l.forgetKept()
+			l.endLoans()
 			clear(lent)
 			a.check(t, seed)
 			b.check(t, seed)

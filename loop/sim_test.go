@@ -87,6 +87,9 @@ func simRun(t *testing.T, n int, seed uint64, preempt int, body func(s *sim)) {
 		}
 		s.g = g
 		g.write = s.foreignWrite
+		if seed%2 == 1 {
+			g.keepMin = 1 << (seed % 13) // queues keep read buffers, not copies
+		}
 		for _, e := range s.engines {
 			<-e.ready
 		}
@@ -292,7 +295,7 @@ func (k *simSock) read(max int) {
 			k.in, k.eof = nil, false
 			return
 		}
-		if k.conn.fill == nil && len(b) > readBufferSize {
+		if k.conn.fill == nil && len(b) > bulkReadSize {
 			k.s.fail("conn %d: one read may take %d bytes", k.index, len(b))
 		}
 		n := copy(b[:min(len(b), max)], k.in)
@@ -303,7 +306,9 @@ func (k *simSock) read(max int) {
 			return
 		}
 		borrowed := k.conn.fill == nil || k.conn.tls != nil
+		buffer := k.conn.loop.rbuf
 		ev.Received(k.fd, n, nil)
+		borrowed = borrowed && k.conn.loop.rbuf == buffer // or queues have kept it
 		for i := range b[:n] {
 			if borrowed { // whoever kept an alias sees it now
 				b[i] = 0xDB

@@ -41,13 +41,13 @@ func (l *Loop) plain() []byte {
 func (c *Conn) readTLS(n int) {
 	l, s := c.loop, c.tls
 	if s.hs != nil {
-		c.feedHandshake(l.rbuf[:n])
+		c.feedHandshake(l.rbuf.buf[:n])
 		return
 	}
 	if !s.open {
 		return // the handshake has failed, the connection is about to end
 	}
-	s.wire.in = l.rbuf[:n]
+	s.wire.in = l.rbuf.buf[:n]
 	err := c.openRecords()
 	if n := len(s.wire.in); n > 0 && !c.closing && err == nil {
 		// The turn is out of room: the ciphertext waits for the next one.
