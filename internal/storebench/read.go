@@ -74,7 +74,7 @@ func (c *config) coldRead(r *results, size int) error {
 	if err := rig.engine.Close(); err != nil {
 		return err
 	}
-	b, err := newBare(disk, "bare", max(total/4, 1<<20))
+	b, err := newBare(disk, "bare", max(total, 1<<20))
 	if err != nil {
 		return err
 	}
@@ -112,26 +112,26 @@ func (c *config) coldRead(r *results, size int) error {
 func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err error) {
 	const batch = 4096
 	start := time.Now()
-	views := make(chan []store.View, 4)
+	spare := make(chan []store.View, 3)
+	for range cap(spare) {
+		spare <- make([]store.View, 0, batch)
+	}
+	views := make(chan []store.View, cap(spare))
 	failed := make(chan error, 1)
 	var next store.Seq = 1
-	var ask func(s *engine.Shard)
-	ask = func(s *engine.Shard) {
-		var list []store.View
+	ask := func(s *engine.Shard) {
 		s.Streams(func(st *engine.Stream) {
-			for len(list) < batch && int(next) <= n {
-				v, err := st.Messages.View(next)
-				if err != nil {
-					failed <- err
-					close(views)
-					return
-				}
-				list = append(list, v)
-				next++
+			list, behind, err := st.Messages.Views(store.Filter{}, next, (<-spare)[:0])
+			if err != nil {
+				failed <- err
+				close(views)
+				return
 			}
+			next = behind
+			views <- list
 		})
-		views <- list
 	}
+	shard.Do(ask)
 	shard.Do(ask)
 	var reader store.Reader
 	var m store.Message
@@ -140,7 +140,7 @@ func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err er
 		if !ok {
 			return 0, 0, <-failed
 		}
-		if got+len(list) < n {
+		if got += len(list); got < n {
 			shard.Do(ask)
 		}
 		for i := range list {
@@ -149,7 +149,7 @@ func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err er
 			}
 			bytes += 40 + len(m.Subject) + len(m.Payload)
 		}
-		got += len(list)
+		spare <- list
 	}
 	return bytes, time.Since(start), nil
 }

@@ -102,8 +102,18 @@ func (f *format) headSum(head []byte, off int64) uint64 {
 // openChunk checks the chunk at the beginning of b, which was read from at, and
 // appends what it holds to dst. Errors: ErrCorrupt.
 func (f *format) openChunk(dst, b []byte, kind uint8, at address, want place) ([]byte, error) {
-	corrupt := func(what string) ([]byte, error) {
-		return nil, fmt.Errorf("store: chunk of block %d.%d at %d: %s: %w", at.block, at.generation, at.off, what, ErrCorrupt)
+	out, inPlace, err := f.openInPlace(dst, b, kind, at, want)
+	if inPlace {
+		out = append(dst, out...)
+	}
+	return out, err
+}
+
+// openInPlace is openChunk that copies nothing if it need not: with true, what it
+// returns is part of b.
+func (f *format) openInPlace(dst, b []byte, kind uint8, at address, want place) ([]byte, bool, error) {
+	corrupt := func(what string) ([]byte, bool, error) {
+		return nil, false, fmt.Errorf("store: chunk of block %d.%d at %d: %s: %w", at.block, at.generation, at.off, what, ErrCorrupt)
 	}
 	if len(b) < chunkHead+int(want.stored) {
 		return corrupt("cut short")
@@ -124,7 +134,7 @@ func (f *format) openChunk(dst, b []byte, kind uint8, at address, want place) ([
 	}
 	if head[7] != 0 {
 		if f.open == nil || uint8(f.open.cipher) != head[7] {
-			return nil, fmt.Errorf("store: block %d at %d: %w", at.block, at.off, ErrKey)
+			return nil, false, fmt.Errorf("store: block %d at %d: %w", at.block, at.off, ErrKey)
 		}
 		var err error
 		if stored, err = f.open.open(stored, head[:8]); err != nil {
@@ -141,10 +151,13 @@ func (f *format) openChunk(dst, b []byte, kind uint8, at address, want place) ([
 		if _, err := s2.Decode(dst[from:], stored); err != nil {
 			return corrupt("compression")
 		}
-		return dst, nil
+		return dst, false, nil
 	}
 	if head[6] != codecNone || len(stored) != int(size) {
 		return corrupt("codec")
 	}
-	return append(dst, stored...), nil
+	if head[7] != 0 {
+		return append(dst, stored...), false, nil // what decrypted it is used again
+	}
+	return stored, true, nil
 }

@@ -285,7 +285,7 @@ func (s *Stream) Trim(keep int) {
 			s.closeFiles(b)
 		}
 	}
-	if cap(s.scratch.log) > 4096 || cap(s.scratch.names) > 4096 {
+	if cap(s.scratch.log) > 4096 || cap(s.scratch.names) > 4096 || s.scratch.viewing.block != nil {
 		s.scratch = scratch{}
 	}
 }

@@ -50,9 +50,10 @@ const firstStale = Seq(1) << 63
 
 // scratch is memory used again by the queries of a stream.
 type scratch struct {
-	names  []uint8
-	log    []byte
-	record []byte
+	names   []uint8
+	log     []byte
+	record  []byte
+	viewing viewing
 }
 
 // NewMemory returns an empty stream that lives in memory only.

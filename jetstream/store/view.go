@@ -1,10 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"sync/atomic"
+	"sort"
 )
 
 // A View is where a message is, for a reader on another goroutine: made by the
@@ -14,18 +12,32 @@ type View struct {
 	seq    Seq
 	bind   uint64
 	record []byte // in memory
-	cold   *coldChunk
+	cold   *coldBlock
+	chunk  int    // in the block
 	from   uint32 // in the chunk
 	to     uint32
 }
 
-// coldChunk is a chunk on disk with what it takes to read it.
-type coldChunk struct {
-	files  Files
-	format func() (*format, error) // of fixed things only
-	name   string
-	at     address
-	place  place
+// coldBlock is a block on disk with what it takes to read it. It is shared and
+// immutable.
+type coldBlock struct {
+	files      Files
+	format     func() (*format, error) // of fixed things only
+	bind       uint64
+	name       string
+	id         uint32
+	generation uint32
+	places     []place    // of chunks, zero for those that are not written
+	index      place      // of columns that the owner will have to load, else zero
+	next       *coldBlock // what a reader in order reads then, nil if it is not known
+}
+
+// viewing is what the owner remembers of the last view on disk, so that many in a
+// row share it.
+type viewing struct {
+	block *block
+	cold  *coldBlock
+	chunk int
 }
 
 // View finds a message without reading it from disk. Errors: ErrNotFound,
@@ -35,79 +47,85 @@ func (s *Stream) View(seq Seq) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
+	return s.view(b, slot), nil
+}
+
+// Views appends to out, up to its capacity, views of the messages at or after
+// from that match, without reading them from disk. It returns where to go on: that
+// is behind the last message if there are no more. Errors: LostError if a message
+// that may have matched was lost at from; those of loading columns.
+func (s *Stream) Views(f Filter, from Seq, out []View) ([]View, Seq, error) {
+	from, to := max(from, s.first), s.last
+	if s.disk != nil && s.lost.Len() > 0 {
+		if lost, ok := s.lostBetween(from, 0).(*LostError); ok {
+			if lost.First <= from {
+				return out, from, lost
+			}
+			to = lost.First - 1
+		}
+	}
+	next := max(to+1, from)
+	if !f.All() {
+		low, high := s.bounds(f)
+		from, to = max(from, low), min(to, high)
+	}
+	err := s.scan(f, from, to, func(b *block, slot int, seq Seq) bool {
+		if len(out) == cap(out) {
+			next = seq
+			return false
+		}
+		out = append(out, s.view(b, slot))
+		return true
+	})
+	return out, next, err
+}
+
+// view is where a slot's record is.
+func (s *Stream) view(b *block, slot int) View {
 	from, to := b.record(slot)
-	c := b.chunkAt(from)
-	v := View{seq: seq, bind: s.identity, from: from - c.start, to: to - c.start}
+	w := &s.scratch.viewing
+	if w.block != b {
+		*w = viewing{block: b}
+	}
+	i := w.chunk
+	if i >= len(b.chunks) || from < b.chunks[i].start || i+1 < len(b.chunks) && from >= b.chunks[i+1].start {
+		i = sort.Search(len(b.chunks)-1, func(i int) bool { return b.chunks[i+1].start > from })
+		w.chunk = i
+	}
+	c := b.chunks[i]
+	v := View{seq: b.first + Seq(slot), bind: s.identity, chunk: i, from: from - c.start, to: to - c.start}
 	if c.mem != nil {
 		v.record = c.mem[v.from:v.to:v.to]
-		return v, nil
+		return v
 	}
-	d := s.disk
-	v.cold = &coldChunk{files: s.files, name: s.path(b.fileName()), place: c.place,
-		at: address{b.id, b.generation, c.place.off}, format: d.newFormat}
-	return v, nil
+	if w.cold == nil || w.cold.generation != b.generation || i >= len(w.cold.places) || w.cold.places[i] != c.place {
+		w.cold = s.coldBlock(b)
+		if next := s.blockOf(b.next()); next >= 0 && s.blocks[next] != b {
+			w.cold.next = s.coldBlock(s.blocks[next])
+		}
+	}
+	v.cold = w.cold
+	return v
 }
+
+func (s *Stream) coldBlock(b *block) *coldBlock {
+	c := &coldBlock{files: s.files, format: s.disk.newFormat, bind: s.disk.bind, name: s.path(b.fileName()),
+		id: b.id, generation: b.generation}
+	if b.ix == nil {
+		c.index = b.index
+	}
+	c.places = make([]place, len(b.chunks))
+	for i, chunk := range b.chunks {
+		c.places[i] = chunk.place
+	}
+	return c
+}
+
+// address is where a chunk says that it is.
+func (c *coldBlock) address(p place) address { return address{c.id, c.generation, p.off} }
 
 // Hot tells whether Load will not touch the disk.
 func (v *View) Hot() bool { return v.cold == nil }
-
-// A Reader reads cold messages on one goroutine. It remembers the last chunk, so
-// reading in order reads each chunk once.
-type Reader struct {
-	// Misses counts chunks read from disk.
-	Misses atomic.Uint64
-
-	name  string
-	at    address
-	chunk []byte
-}
-
-// Load reads the message of a view into m, which then aliases memory that is
-// shared and immutable. Errors: ErrNotFound if the message was removed or its block
-// compacted meanwhile, so ask for another View; ErrCorrupt.
-func (r *Reader) Load(v *View, m *Message) error {
-	record := v.record
-	if v.cold != nil {
-		chunk, err := r.read(v.cold)
-		if err != nil {
-			return err
-		}
-		if int(v.to) > len(chunk) {
-			return fmt.Errorf("store: load %d: short chunk: %w", v.seq, ErrCorrupt)
-		}
-		record = chunk[v.from:v.to:v.to]
-	}
-	if err := recordOf(record, m, v.bind); err != nil || m.Seq != v.seq {
-		return fmt.Errorf("store: load %d: %w", v.seq, ErrCorrupt)
-	}
-	return nil
-}
-
-func (r *Reader) read(c *coldChunk) ([]byte, error) {
-	if r.chunk != nil && r.name == c.name && r.at == c.at {
-		return r.chunk, nil
-	}
-	r.chunk = nil
-	codec, err := c.format()
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.files.FS.Open(c.name, 0)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = ErrNotFound
-		}
-		return nil, fmt.Errorf("store: read %s: %w", c.name, err)
-	}
-	defer f.Close()
-	chunk, err := readPlace(nil, f, codec, kindRecords, c.at, c.place)
-	if err != nil {
-		return nil, err
-	}
-	r.Misses.Add(1)
-	r.name, r.at, r.chunk = c.name, c.at, chunk
-	return chunk, nil
-}
 
 // A Scrub reads all chunks of a stream's files in the background, a block a job.
 type Scrub struct {
