@@ -112,7 +112,7 @@ func (c *config) coldRead(r *results, size int) error {
 func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err error) {
 	const batch = 4096
 	start := time.Now()
-	spare := make(chan []store.View, 3)
+	spare := make(chan []store.View, 9) // one is read, the others are asked for
 	for range cap(spare) {
 		spare <- make([]store.View, 0, batch)
 	}
@@ -131,8 +131,9 @@ func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err er
 			views <- list
 		})
 	}
-	shard.Do(ask)
-	shard.Do(ask)
+	for range cap(spare) - 1 {
+		shard.Do(ask)
+	}
 	var reader store.Reader
 	var m store.Message
 	for got := 0; got < n; {

@@ -180,6 +180,10 @@ func readPlace(dst []byte, f io.ReaderAt, codec *format, kind uint8, at address,
 		}
 		return dst, fmt.Errorf("store: read block %d.%d at %d: %w", at.block, at.generation, p.off, err)
 	}
+	if dst == nil {
+		out, _, err := codec.openInPlace(nil, buf, kind, at, p)
+		return out, err
+	}
 	return codec.openChunk(dst, buf, kind, at, p)
 }
 

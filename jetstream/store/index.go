@@ -1,6 +1,9 @@
 package store
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // appendColumns encodes a block's columns.
 //
@@ -41,17 +44,15 @@ func columnsOf(b []byte) (*columns, error) {
 		return nil, ErrCorrupt
 	}
 	b = b[12:]
-	all := make([]uint32, 3*slots)
-	for i := range all {
-		all[i] = little.Uint32(b[4*i:])
-	}
+	all := numbersOf(b[:12*slots])
 	ix := &columns{offset: all[:slots:slots], subject: all[slots : 2*slots : 2*slots], back: all[2*slots:]}
 	b = b[12*slots:]
 	text := b[4*names:]
 	ix.names = make([]string, names)
+	ends := numbersOf(b[:4*names])
 	from := uint32(0)
 	for i := range ix.names {
-		end := little.Uint32(b[4*i:])
+		end := ends[i]
 		if end < from || uint64(end) > bytes {
 			return nil, ErrCorrupt
 		}
@@ -71,3 +72,20 @@ func columnsOf(b []byte) (*columns, error) {
 	}
 	return ix, nil
 }
+
+// numbersOf are the u32 in b, which belongs to them from now on where the machine
+// writes numbers as the format does.
+func numbersOf(b []byte) []uint32 {
+	n := len(b) / 4
+	if p := unsafe.SliceData(b); n > 0 && nativeLittle && uintptr(unsafe.Pointer(p))%4 == 0 {
+		return unsafe.Slice((*uint32)(unsafe.Pointer(p)), n)[:n:n]
+	}
+	all := make([]uint32, n)
+	for i := range all {
+		all[i] = little.Uint32(b[4*i:])
+	}
+	return all
+}
+
+// nativeLittle tells whether the machine writes the low byte first.
+var nativeLittle = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
