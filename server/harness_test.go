@@ -71,7 +71,7 @@ type client struct {
 }
 
 // clientTimeout bounds a wait for the server; reaching it is a failure.
-const clientTimeout = 20 * time.Second
+const clientTimeout = 2 * time.Minute
 
 func netDial(s *Server) (net.Conn, error) { return net.Dial("tcp", s.Addr().String()) }
 

@@ -38,7 +38,7 @@ var program = os.Args[0]
 
 // patience bounds every wait, so that a broken server fails a test and does not
 // hang it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // collector keeps what is written to it and lets a test wait for more.
 type collector struct {

@@ -92,9 +92,7 @@ func answerCallouts(t *testing.T, nc *nats.Conn, issuer nkeys.KeyPair, curve nke
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	flush(t, nc)
 }
 
 func testCallout(t *testing.T, sealed bool) {
@@ -115,11 +113,7 @@ authorization { timeout: 5, auth_callout { issuer: %s, account: AUTH, auth_users
 			t.Fatal(err)
 		}
 		s := harness.Start(t, seat, "-c", file)
-		nc, err := nats.Connect("nats://"+s.Addr, nats.UserInfo("auth", "pw"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
+		nc := connect(t, s, nats.UserInfo("auth", "pw"))
 		answerCallouts(t, nc, issuer, curve)
 		var out strings.Builder
 		for _, name := range []string{
@@ -158,28 +152,16 @@ func TestOperatorLiveUpdate(t *testing.T) {
 			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 				s := r.start(t, seat, fmt.Sprintf("resolver: MEMORY\nresolver_preload { %s: %q, %s: %q }", r.sysKey, r.sysToken, r.accKey, first))
 				ended := make(chan string, 1)
-				nc, err := nats.Connect("nats://"+s.Addr, user, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) {
+				nc := connect(t, s, user, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) {
 					ended <- fmt.Sprint(nc.LastError())
 				}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer nc.Close()
-				if _, err := nc.SubscribeSync("a"); err != nil {
-					t.Fatal(err)
-				}
-				if err := nc.Flush(); err != nil {
-					t.Fatal(err)
-				}
-				sys, err := nats.Connect("nats://"+s.Addr, sysUser)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer sys.Close()
+				subscribe(t, nc, "a")
+				flush(t, nc)
+				sys := connect(t, s, sysUser)
 				m, err := sys.Request("$SYS.REQ.ACCOUNT."+r.accKey+".CLAIMS.UPDATE", []byte(second), harness.Patience)
 				out := answerOf(m, err)
 				if name == "other limits" {
-					return out + fmt.Sprint(nc.Flush())
+					return out + fmt.Sprint(nc.FlushTimeout(harness.Patience))
 				}
 				select {
 				case e := <-ended:

@@ -24,7 +24,8 @@ func TestReconnect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			harness.Each(t, func(t *testing.T, seat harness.Seat) {
-				server := harness.Start(t, seat)
+				address := harness.OwnAddress()
+				server := harness.Start(t, seat, "-a", address)
 				gone, back := make(chan error, 1), make(chan struct{}, 1)
 				nc := connect(t, server,
 					nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
@@ -43,7 +44,7 @@ func TestReconnect(t *testing.T) {
 				end(server)
 				await(t, gone, "the disconnect")
 				publish(t, nc, "s.meanwhile", "2")
-				harness.Start(t, seat, "-p", strconv.Itoa(server.Port()))
+				harness.Start(t, seat, "-a", address, "-p", strconv.Itoa(server.Port()))
 				await(t, back, "the reconnect")
 				flush(t, nc)
 				publish(t, nc, "s.after", "3")

@@ -236,11 +236,7 @@ func TestOperatorFullResolver(t *testing.T) {
 	badDelete, sysDelete, goodDelete := deletion(stranger, r.accKey), deletion(r.op, r.sysKey), deletion(r.op, r.accKey)
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		s := r.start(t, seat, fmt.Sprintf("resolver { type: full, dir: %q, allow_delete: true }\nresolver_preload { %s: %q }", t.TempDir(), r.sysKey, r.sysToken))
-		nc, err := nats.Connect("nats://"+s.Addr, sysUser)
-		if err != nil {
-			return err.Error()
-		}
-		defer nc.Close()
+		nc := connect(t, s, sysUser)
 		var out strings.Builder
 		ask := func(what, subject, body string) {
 			m, err := nc.Request(subject, []byte(body), harness.Patience)

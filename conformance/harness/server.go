@@ -16,8 +16,9 @@ import (
 )
 
 // Patience turns a hang into a failure. It is generous because machines that
-// run these tests may be busy; nothing waits that long when all is well.
-const Patience = 30 * time.Second
+// run these tests may be busy or stand still for a while; nothing waits that long
+// when all is well.
+const Patience = 2 * time.Minute
 
 // Server is one server process. Addr is its client address, Monitor its HTTP
 // address or empty.

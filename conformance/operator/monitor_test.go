@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"peregrine/conformance/harness"
 )
@@ -140,27 +139,30 @@ func missing(complaints *[]string, path string) {
 	*complaints = append(*complaints, path+" is missing")
 }
 
-// settled returns the object of a page, or of its only connection, once no byte
-// is pending for that connection: the reference counts bytes as written a little
-// after the client has read them.
-func settled(t *testing.T, server *harness.Server, page string) map[string]any {
+// settled returns the object of a page, or of its only connection, once the
+// message of withClient is counted both ways and no byte is pending for the
+// client: the reference counts a little after the client has read all answers.
+func settled(t *testing.T, server *harness.Server, page string) (values map[string]any) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		_, _, body := get(t, server, page)
-		var values map[string]any
+	var body []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s: %s", page, body)
+		}
+	}()
+	harness.Poll(t, "a page at rest", func() bool {
+		_, _, body = get(t, server, page)
+		values = nil
 		if err := json.Unmarshal(body, &values); err != nil {
 			t.Fatal(err)
 		}
 		if conns, ok := values["connections"].([]any); ok && len(conns) == 1 {
 			values = conns[0].(map[string]any)
 		}
-		if pending, ok := values["pending_bytes"].(float64); !ok || pending == 0 {
-			return values
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: bytes stay pending: %s", page, body)
-		}
-	}
+		pending, shown := values["pending_bytes"].(float64)
+		return values["in_msgs"] == 1.0 && values["out_msgs"] == 1.0 && (!shown || pending == 0)
+	})
+	return values
 }
 
 // TestMonitorCounts compares the numbers that the same work leaves behind.

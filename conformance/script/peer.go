@@ -7,10 +7,12 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"peregrine/conformance/harness"
 )
 
 // patience bounds every step.
-const patience = 20 * time.Second
+const patience = harness.Patience
 
 // errStuck is returned when a step waited for patience in vain.
 var errStuck = errors.New("nothing more came")

@@ -19,7 +19,7 @@ func TestRemoteSyslog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	l, err := Open(Options{RemoteSyslog: "udp://" + conn.LocalAddr().String(), SyslogTag: "tag", Debug: true, Trace: true})
