@@ -79,7 +79,7 @@ var accessOptions = []entry[Options]{
 		Spec{Unset: "local", Range: "true is type local, false is type none; or see the keys below",
 			Reload: Live, Log: "OCSP peer cache", Use: "OCSPCache", Doc: "Cache of certificate states of peers."}), &ocspCacheBlock),
 	nested("proxies", "expected proxies to be a map/struct, got %s", func(o *Options) **Proxies { return &o.Proxies }, &proxiesBlock,
-		Spec{Unset: "none", Reload: Live, Waiting: PartProxies, Doc: "Proxies that clients may come through."}),
+		Spec{Unset: "none", Reload: Live, Use: "Proxies", Doc: "Proxies that clients may come through."}),
 }
 
 // deref makes an absent block nil for comparison.
@@ -114,9 +114,9 @@ var authorizationBlock = block[Authorization]{entries: []entry[Authorization]{
 			a.Callout = c
 		}
 	}, func(a *Authorization) any { return deref(a.Callout) },
-		Spec{Aliases: []string{"auth_hook"}, Unset: "none", Field: "AuthCallout", Waiting: PartCallout, Doc: "Service that decides who a client is."}), &calloutBlock),
+		Spec{Aliases: []string{"auth_hook"}, Unset: "none", Field: "AuthCallout", Use: "Callout", Doc: "Service that decides who a client is."}), &calloutBlock),
 	boolean("proxy_required", func(a *Authorization) *bool { return &a.ProxyRequired },
-		Spec{Field: "ProxyRequired", Waiting: PartProxies, Doc: "Clients must come through a trusted proxy."}),
+		Spec{Field: "ProxyRequired", Use: "ProxyRequired", Doc: "Clients must come through a trusted proxy."}),
 }}
 
 // authTimeout is the option of the time that a peer has to say who it is.
@@ -192,7 +192,7 @@ var userBlock = block[User]{entries: []entry[User]{
 		Spec{Aliases: []string{"connection_types", "clients"}, Unset: "all", Range: strings.Join(connectionTypes, ", ") + ", in any case", Reload: Live,
 			Use: "ConnectionTypes", Doc: "Kinds of connections that the user may make."}),
 	boolean("proxy_required", func(u *User) *bool { return &u.ProxyRequired },
-		Spec{Reload: Live, Waiting: PartProxies, Doc: "The user must come through a trusted proxy."}),
+		Spec{Reload: Live, Use: "ProxyRequired", Doc: "The user must come through a trusted proxy."}),
 }}
 
 // connectionTypes are the kinds of connections that a user can be held to.
@@ -298,15 +298,15 @@ var calloutBlock = block[AuthCallout]{
 	unknown: "Unknown field %q parsing authorization callout",
 	entries: []entry[AuthCallout]{
 		keyed("issuer", nkeyAccount, "Expected callout user to be a valid public account nkey, got %q", func(c *AuthCallout) *string { return &c.Issuer },
-			Spec{Unset: "refused", Range: "a public account key", Field: "AuthCallout", Waiting: PartCallout, Doc: "Who signs the answers."}),
+			Spec{Unset: "refused", Range: "a public account key", Field: "AuthCallout", Use: "Issuer", Doc: "Who signs the answers."}),
 		text("account", func(c *AuthCallout) *string { return &c.Account },
-			Spec{Aliases: []string{"acc"}, Default: `"$G"`, Range: "an account", Field: "AuthCallout", Waiting: PartCallout, Doc: "Account of the service."}),
+			Spec{Aliases: []string{"acc"}, Default: `"$G"`, Range: "an account", Field: "AuthCallout", Use: "Account", Doc: "Account of the service."}),
 		names("auth_users", "Expected auth_users field to be an array, got %s", func(c *AuthCallout) *[]string { return &c.AuthUsers },
-			Spec{Aliases: []string{"users"}, Unset: "refused", Range: "users or nkeys", Field: "AuthCallout", Waiting: PartCallout, Doc: "Users that the service connects as, who are not asked about."}),
+			Spec{Aliases: []string{"users"}, Unset: "refused", Range: "users or nkeys", Field: "AuthCallout", Use: "AuthUsers", Doc: "Users that the service connects as, who are not asked about."}),
 		keyed("xkey", nkeyCurve, "Expected callout xkey to be a valid public xkey, got %q", func(c *AuthCallout) *string { return &c.XKey },
-			Spec{Aliases: []string{"key"}, Unset: "no encryption", Range: "a public curve key", Field: "AuthCallout", Waiting: PartCallout, Doc: "Key that requests are encrypted to."}),
+			Spec{Aliases: []string{"key"}, Unset: "no encryption", Range: "a public curve key", Field: "AuthCallout", Use: "XKey", Doc: "Key that requests are encrypted to."}),
 		names("allowed_accounts", "Expected allowed accounts field to be an array, got %s", func(c *AuthCallout) *[]string { return &c.AllowedAccounts },
-			Spec{Unset: "all", Range: "accounts of this file", Field: "AuthCallout", Waiting: PartCallout, Doc: "Accounts that the service may put clients in."}),
+			Spec{Unset: "all", Range: "accounts of this file", Field: "AuthCallout", Use: "AllowedAccounts", Doc: "Accounts that the service may put clients in."}),
 	},
 }
 

@@ -23,7 +23,7 @@ type Verdict struct {
 
 // CheckFile judges the file at path: what -t checks, what a start checks, and
 // whether the parts of the server that it asks for exist.
-func CheckFile(path string, env Env, has func(Part) bool) Verdict {
+func CheckFile(path string, env Env) Verdict {
 	o, warnings, err := Load(path, env)
 	v := Verdict{Options: o, Warnings: warnings}
 	if err == nil {
@@ -33,7 +33,7 @@ func CheckFile(path string, env Env, has func(Part) bool) Verdict {
 	var syntax *grammar.Error
 	switch {
 	case err == nil:
-		v.Missing = o.Missing(has)
+		v.Missing = o.Missing()
 		return v
 	case errors.As(err, &problems):
 		v.Warnings, v.Errors = problems.Warnings, problems.Errors

@@ -146,10 +146,7 @@ server_name: n
 		"leafnodes (test.conf:10:1) needs leaf nodes, which this version does not have yet",
 		"-js needs JetStream, which this version does not have yet",
 	}
-	if got := o.Missing(func(Part) bool { return false }); !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-	if got := o.Missing(func(Part) bool { return true }); len(got) > 0 {
+	if got := o.Missing(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }
@@ -196,11 +193,10 @@ func TestShow(t *testing.T) {
 
 func TestCheckFile(t *testing.T) {
 	inTestdata(t)
-	none := func(Part) bool { return false }
-	if v := CheckFile("corpus/grammar-variable.conf", Env{}, none); !v.OK() || v.Options == nil {
+	if v := CheckFile("corpus/grammar-variable.conf", Env{}); !v.OK() || v.Options == nil {
 		t.Errorf("%+v", v)
 	}
-	if v := CheckFile("corpus/top-ping-interval-int.conf", Env{}, none); v.OK() || len(v.Warnings) != 1 || v.Options == nil {
+	if v := CheckFile("corpus/top-ping-interval-int.conf", Env{}); v.OK() || len(v.Warnings) != 1 || v.Options == nil {
 		t.Errorf("%+v", v)
 	}
 	for file, want := range map[string]string{
@@ -211,7 +207,7 @@ func TestCheckFile(t *testing.T) {
 		"corpus/js-empty.conf":           "missing: jetstream (corpus/js-empty.conf:1:0) needs JetStream, which this version does not have yet\n",
 	} {
 		var b bytes.Buffer
-		v := CheckFile(file, Env{}, none)
+		v := CheckFile(file, Env{})
 		if v.Write(&b); b.String() != want || v.OK() {
 			t.Errorf("%s: %q, not %q", file, b.String(), want)
 		}

@@ -51,6 +51,6 @@ func FuzzOptions(f *testing.F) {
 			}
 		}
 		o.Show(io.Discard, true)
-		o.Missing(func(Part) bool { return false })
+		o.Missing()
 	})
 }

@@ -44,7 +44,7 @@ var limitOptions = []entry[Options]{
 	duration("write_deadline", "", func(o *Options) *time.Duration { return &o.WriteDeadline },
 		Spec{Default: `"10s"`, Reload: Live, Log: "write_deadline = %s", Varz: "write_deadline",
 			Use: "WriteDeadline", Doc: "Time that a write to a client may take."}),
-	writeTimeout(func(o *Options) *WriteTimeout { return &o.WriteTimeout }, Spec{Field: "WriteTimeout", Waiting: PartWritePolicy}),
+	writeTimeout(func(o *Options) *WriteTimeout { return &o.WriteTimeout }, Spec{Field: "WriteTimeout", Use: "WriteTimeout"}),
 	boolean("no_fast_producer_stall", func(o *Options) *bool { return &o.NoFastProducerStall },
 		Spec{Reload: Live, Use: "NoFastProducerStall", Doc: "Never slow a publisher down for a slow subscriber."}),
 	custom("lame_duck_duration", kindDuration, func(r *reader, k key, o *Options) {

@@ -8,16 +8,16 @@ import (
 )
 
 // Missing lists what a configuration asks for and the server does not have, a
-// line for each part. has says whether a part exists. Options that say what
-// holds anyway ask for nothing. For after Complete.
-func (o *Options) Missing(has func(Part) bool) []string {
+// line for each part. Options that say what holds anyway ask for nothing. For
+// after Complete.
+func (o *Options) Missing() []string {
 	asked := make(map[Part][]string)
 	var order []Part
 	rows := Table()
 	for i := 0; i < len(rows); i++ {
 		row := &rows[i]
 		pos, set := o.where[row.Path]
-		if !set || row.Waiting == "" || row.Aside || has(row.Waiting) || !row.asks(o) {
+		if !set || row.Waiting == "" || row.Aside || !row.asks(o) {
 			continue
 		}
 		if asked[row.Waiting] == nil {

@@ -232,7 +232,7 @@ var proxiesBlock = block[Proxies]{entries: []entry[Proxies]{
 			proxyBlock.read(r, e.Map, "", one)
 			p.Trusted = append(p.Trusted, one)
 		}
-	}, nil, Spec{Unset: "none", Range: "see the keys below", Reload: Live, Waiting: PartProxies, Doc: "The proxies."}),
+	}, nil, Spec{Unset: "none", Range: "see the keys below", Reload: Live, Use: "Trusted", Doc: "The proxies."}),
 		&proxyBlock, func(p *Proxies) []*Proxy { return p.Trusted }),
 }}
 
@@ -242,5 +242,5 @@ var proxyBlock = block[Proxy]{entries: []entry[Proxy]{
 		if p.Key, ok = r.str(k.Value); ok && !isAnyKey(p.Key) {
 			r.errorf(k.Value, "invalid proxy key %q", p.Key)
 		}
-	}, nil, Spec{Aliases: []string{"public_key"}, Unset: "refused", Range: "a public nkey", Reload: Live, Waiting: PartProxies, Doc: "Key that the proxy signs with."}),
+	}, nil, Spec{Aliases: []string{"public_key"}, Unset: "refused", Range: "a public nkey", Reload: Live, Use: "Key", Doc: "Key that the proxy signs with."}),
 }}

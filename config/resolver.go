@@ -143,7 +143,6 @@ func (v *resolverReading) checkDir(r *reader, k key) {
 }
 
 func resolverKey(name, kind string, read func(*reader, key, *resolverReading), s Spec) entry[resolverReading] {
-	s.Waiting = PartOperator
 	return custom(name, kind, read, nil, s)
 }
 
@@ -165,23 +164,23 @@ func resolverTime(name string, at func(*resolverReading) *time.Duration, s Spec)
 
 var resolverBlock = block[resolverReading]{entries: []entry[resolverReading]{
 	resolverKey("type", kindText, func(r *reader, k key, v *resolverReading) { v.kind, _ = r.str(k.Value) },
-		Spec{Unset: "refused", Range: "`full`, `cache` or `memory`, in any case", Field: "AccountResolver", Doc: "Kind of the resolver: with all JWTs, with those in use, or with those of `resolver_preload`."}),
+		Spec{Unset: "refused", Range: "`full`, `cache` or `memory`, in any case", Field: "AccountResolver", Use: "Resolver.Type", Doc: "Kind of the resolver: with all JWTs, with those in use, or with those of `resolver_preload`."}),
 	resolverKey("dir", kindPath, func(r *reader, k key, v *resolverReading) { v.Dir, _ = r.str(k.Value) },
-		Spec{Unset: "refused for full and cache", Range: "a folder", Field: "AccountResolver", Doc: "Folder of the JWTs."}),
+		Spec{Unset: "refused for full and cache", Range: "a folder", Field: "AccountResolver", Use: "Resolver.Dir", Doc: "Folder of the JWTs."}),
 	resolverKey("limit", kindInt, func(r *reader, k key, v *resolverReading) { v.Limit, _ = r.integer(k.Value) },
-		Spec{Unset: "no limit for full, 1000 for cache", Range: "0 or more", Field: "AccountResolver", Doc: "How many JWTs are kept."}),
+		Spec{Unset: "no limit for full, 1000 for cache", Range: "0 or more", Field: "AccountResolver", Use: "Resolver.Limit", Doc: "How many JWTs are kept."}),
 	resolverTime("ttl", func(v *resolverReading) *time.Duration { return &v.TTL },
-		Spec{Unset: "for ever", Field: "AccountResolver", Doc: "How long a cache keeps a JWT."}),
+		Spec{Unset: "for ever", Field: "AccountResolver", Use: "Resolver.TTL", Doc: "How long a cache keeps a JWT."}),
 	resolverTime("interval", func(v *resolverReading) *time.Duration { return &v.Interval },
-		Spec{Unset: "1 minute", Field: "AccountResolver", Doc: "Time between exchanges of JWTs with other servers."}),
+		Spec{Unset: "1 minute", Field: "AccountResolver", Use: "Resolver.Interval", Doc: "Time between exchanges of JWTs with other servers."}),
 	resolverTime("timeout", func(v *resolverReading) *time.Duration { return &v.Timeout },
-		Spec{Unset: "2 seconds", Field: "AccountResolver", Doc: "Time that a look-up may take."}),
+		Spec{Unset: "2 seconds", Field: "AccountResolver", Use: "Resolver.Timeout", Doc: "Time that a look-up may take."}),
 	resolverKey("allow_delete", kindBool, func(r *reader, k key, v *resolverReading) { v.AllowDelete, _ = r.boolean(k.Value) },
-		Spec{Default: "false", Range: "true or false; not for cache", Field: "AccountResolver", Doc: "Let accounts be deleted."}),
+		Spec{Default: "false", Range: "true or false; not for cache", Field: "AccountResolver", Use: "Resolver.AllowDelete", Doc: "Let accounts be deleted."}),
 	resolverKey("hard_delete", kindBool, func(r *reader, k key, v *resolverReading) {
 		v.HardDelete, v.hardSet = k.Bool, true
 		r.boolean(k.Value)
-	}, Spec{Default: "false", Range: "true or false; with `allow_delete`", Field: "AccountResolver", Doc: "Remove the files of deleted accounts instead of renaming them."}),
+	}, Spec{Default: "false", Range: "true or false; with `allow_delete`", Field: "AccountResolver", Use: "Resolver.HardDelete", Doc: "Remove the files of deleted accounts instead of renaming them."}),
 }}
 
 func operatorIDs(all []*OperatorJWT) []string {

@@ -29,6 +29,23 @@ type Handler interface {
 	Closed(c *Conn, err error)
 }
 
+// Lagging is implemented by handlers of connections with Limits.RetryWrites.
+type Lagging interface {
+	// Late says that what waited has not left within the write deadline, though
+	// some of it has. again is true if the deadline before was passed, too.
+	// Conn.Backlog tells what waits.
+	Late(c *Conn, again bool)
+	// Recovered says that what waited when Late was called last, and what came
+	// behind it until then, has left after all.
+	Recovered(c *Conn, l Lag)
+}
+
+// Lag is a write that was late.
+type Lag struct {
+	Took          time.Duration // since it was found that the socket is full
+	Pieces, Bytes int           // that waited then
+}
+
 // Limits bound one connection. They may be changed by its loop only.
 type Limits struct {
 	// PendingMax is how many bytes may wait for the socket. 0: no limit.
@@ -38,6 +55,9 @@ type Limits struct {
 	StallSoft, StallHard int64
 	// WriteDeadline is how long bytes may wait for a socket that is full.
 	WriteDeadline time.Duration
+	// RetryWrites gives a connection that passes its write deadline another one
+	// as long as its socket takes anything. Its handler hears of it, see Lagging.
+	RetryWrites bool
 	// NeverStalled connections, links between servers, are read on when one of
 	// their receivers is over its threshold.
 	NeverStalled bool
@@ -82,6 +102,7 @@ type Conn struct {
 	blocked             bool   // waiting for Writable
 	sent                uint64 // bytes ever written by the owner
 	mark                uint64 // sent must pass this before the write deadline
+	wait                waitState
 	deadline            Timer
 	tls                 *secure // nil: plain
 	pauses              uint8   // why it is not read; 0: it is read

@@ -122,6 +122,39 @@ func TestWriteDeadlineTrickle(t *testing.T) {
 	})
 }
 
+// TestWriteRetry: with RetryWrites a socket that takes a little keeps its
+// connection, and the handler hears of each deadline and of the end. One that
+// takes nothing is closed all the same.
+func TestWriteRetry(t *testing.T) {
+	simRun(t, 1, 1, 0, func(s *sim) {
+		lim := &Limits{WriteDeadline: 500 * time.Millisecond, RetryWrites: true}
+		sub, p := s.adopt(0, lim), s.adopt(0, nil)
+		p.feed(frame(0, 1000-recordHead, sub.index))
+		for range 23 {
+			sub.window++
+			s.settle()
+			s.sleep(50 * time.Millisecond)
+		}
+		if h := sub.handler; h.closed != 0 || h.late != 2 || h.lateAgain != 1 || len(h.lags) != 0 {
+			t.Errorf("closed %d times with %v, late %d times, %d of them again, recovered %v", h.closed, h.err, h.late, h.lateAgain, h.lags)
+		}
+		sub.window = 1000
+		s.settle()
+		if l := sub.handler.lags; len(l) != 1 || l[0].Pieces != 1 || l[0].Bytes < 970 || l[0].Bytes > 985 || l[0].Took < 100*time.Millisecond || l[0].Took > 200*time.Millisecond {
+			t.Errorf("recovered: %+v", l)
+		}
+		p.feed(frame(0, 3000-recordHead, sub.index))
+		s.settle()
+		for range 12 {
+			s.sleep(50 * time.Millisecond)
+			s.settle()
+		}
+		if h := sub.handler; !errors.Is(h.err, ErrWriteDeadline) || h.late != 2 || len(h.lags) != 1 {
+			t.Errorf("a socket that takes nothing: %v, late %d times, recovered %v", h.err, h.late, h.lags)
+		}
+	})
+}
+
 // TestWriteError: the error of the socket reaches the handler, also if another
 // loop met it first.
 func TestWriteError(t *testing.T) {

@@ -364,35 +364,6 @@ func (l *Loop) writeOut(c *Conn) {
 	}
 }
 
-// block arms the write deadline: what is queued now must have left by then.
-func (c *Conn) block() {
-	l := c.loop
-	c.blocked = true
-	if lim := c.limit.Load(); lim != nil && lim.WriteDeadline > 0 && !c.deadline.Armed() && !c.closing {
-		c.mark = c.sent + uint64(c.unsent())
-		l.AfterFunc(&c.deadline, lim.WriteDeadline, c.checkDeadline)
-	}
-}
-
-func (c *Conn) checkDeadline() {
-	if c.closing || !c.blocked {
-		return
-	}
-	if c.sent < c.mark {
-		c.Abort(ErrWriteDeadline)
-		return
-	}
-	c.block()
-}
-
-func (c *Conn) unblock() {
-	c.blocked = false
-	if c.deadline.Armed() {
-		c.loop.Cancel(&c.deadline)
-	}
-	c.loop.wakeWaiters(c, false)
-}
-
 // begin starts a turn: what other loops posted before comes first (I2).
 func (l *Loop) begin() {
 	l.turnAt = l.now()

@@ -50,7 +50,21 @@ type simHandler struct {
 
 	secured   int
 	secureErr error
+
+	late, lateAgain int
+	lags            []Lag
 }
+
+// Late implements Lagging.
+func (h *simHandler) Late(_ *Conn, again bool) {
+	h.late++
+	if again {
+		h.lateAgain++
+	}
+}
+
+// Recovered implements Lagging.
+func (h *simHandler) Recovered(_ *Conn, l Lag) { h.lags = append(h.lags, l) }
 
 // Secured implements SecureHandler.
 func (h *simHandler) Secured(c *Conn, err error) {

@@ -44,6 +44,9 @@ type Options struct {
 	PingInterval  time.Duration
 	MaxPingsOut   int
 	WriteDeadline time.Duration
+	// RetryWrites keeps a client that is late for WriteDeadline as long as it
+	// takes anything.
+	RetryWrites bool
 
 	LameDuckDuration    time.Duration
 	LameDuckGracePeriod time.Duration

@@ -189,8 +189,8 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	w.lp.Cancel(&c.pinging.timer)
 	w.lp.Cancel(&c.auth.timer)
 	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {
-		w.srv.slowConsumers.Add(1)
 		c.slowConsumerNotice(r)
+		w.srv.slowConsumers.Add(1)
 	}
 	c.debugf("Client connection closed: %s", r)
 	if r == StaleConnection {
@@ -204,14 +204,32 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 }
 
 func (c *session) slowConsumerNotice(r Reason) {
-	o := c.w.srv.options()
 	if r == SlowConsumerPendingBytes {
-		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", o.MaxPending)
+		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", c.w.srv.options().MaxPending)
 		return
 	}
+	c.lateNotice("Detected")
+}
+
+func (c *session) lateNotice(what string) {
 	chunks, bytes := c.c.Backlog()
-	c.noticef("Slow Consumer Detected: WriteDeadline of %v exceeded with %d chunks of %d total bytes.",
-		o.WriteDeadline, chunks, bytes)
+	c.noticef("Slow Consumer %s: WriteDeadline of %v exceeded with %d chunks of %d total bytes.",
+		what, c.w.srv.options().WriteDeadline, chunks, bytes)
+}
+
+// Late implements loop.Lagging. Each deadline counts, as in the reference.
+func (c *session) Late(_ *loop.Conn, again bool) {
+	what := "Detected"
+	if again {
+		what = "State"
+	}
+	c.lateNotice(what)
+	c.w.srv.slowConsumers.Add(1)
+}
+
+// Recovered implements loop.Lagging.
+func (c *session) Recovered(_ *loop.Conn, l loop.Lag) {
+	c.noticef("Slow Consumer Recovered: Flush took %.3fs with %d chunks of %d total bytes.", l.Took.Seconds(), l.Pieces, l.Bytes)
 }
 
 // subInfos describes at most max subscriptions.

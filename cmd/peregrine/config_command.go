@@ -43,7 +43,7 @@ func configCommand(args []string, stdout, stderr io.Writer) int {
 }
 
 func configCheck(path string, stdout io.Writer) int {
-	v := config.CheckFile(path, config.Env{}, hasPart)
+	v := config.CheckFile(path, config.Env{})
 	if v.Options != nil {
 		v.Missing = missing(v.Options)
 	}

@@ -70,15 +70,5 @@ func (s *settings) merge() (*config.Options, []config.Problem, error) {
 // with the name of the program.
 func joinRefusals(lines []string) string { return strings.Join(lines, "\n"+programName+": ") }
 
-// parts are the parts of a server that options can wait for and that exist. Of
-// those that missing looks at more closely, some options still wait.
-var parts = map[config.Part]bool{
-	config.PartOperator: true,
-	config.PartCallout:  true,
-	config.PartProxies:  true,
-}
-
-func hasPart(p config.Part) bool { return parts[p] }
-
 // missing lists what o asks for and this version cannot do.
-func missing(o *config.Options) []string { return append(o.Missing(hasPart), missingAccess(o)...) }
+func missing(o *config.Options) []string { return append(o.Missing(), missingAccess(o)...) }

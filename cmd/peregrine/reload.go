@@ -123,7 +123,7 @@ func (p *process) refuseFixed(changes config.Changes, next *config.Options) erro
 // there is nothing to change.
 func isAside(path string) bool {
 	return slices.ContainsFunc(config.Table(), func(o config.Option) bool {
-		return o.Path == path && o.Aside && !hasPart(o.Waiting)
+		return o.Path == path && o.Aside && o.Waiting != ""
 	})
 }
 

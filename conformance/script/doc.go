@@ -41,7 +41,7 @@
 //	                     before may be lost, because the server closed with
 //	                     input unread and TCP then resets the connection
 //	shut NAME            end our sending side
-//	reset NAME           close with a TCP reset
+//	reset NAME           close with a TCP reset; what came and was not read is left out
 //	signal NAME          send the server a signal: HUP USR1 USR2 INT TERM
 //	logs N PATTERN       read on in the server's log until N lines match
 //

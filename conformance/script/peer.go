@@ -22,6 +22,8 @@ var errStuck = errors.New("nothing more came")
 type peer struct {
 	conn *net.TCPConn
 
+	wasReset bool // by us: whether something came before is chance
+
 	mu      sync.Mutex
 	in      []byte // received, not yet taken
 	ended   bool
@@ -136,6 +138,7 @@ func (p *peer) leftover() []byte {
 
 // reset closes with a TCP reset.
 func (p *peer) reset() error {
+	p.wasReset = true
 	if err := p.conn.SetLinger(0); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func Play(s *Script, server *harness.Server) (Transcript, error) {
 		}
 	}
 	for _, name := range p.order {
-		if rest := p.peers[name].leftover(); len(rest) > 0 {
+		if rest := p.peers[name].leftover(); len(rest) > 0 && !p.peers[name].wasReset {
 			p.add(Entry{Conn: name, Data: rest, Note: "had these bytes left over"})
 		}
 	}

@@ -205,6 +205,24 @@ func execute(t *Target, o Options, body func(*run) error) (Result, error) {
 	return runScenario(context.Background(), &Scenario{Name: "test", run: body}, t, o)
 }
 
+// executeUntil runs body, and longer each time, until something has happened: on
+// a busy machine a short run can be over before anything is counted.
+func executeUntil(t *testing.T, o Options, body func(*run) error, happened func(Result) bool) Result {
+	t.Helper()
+	for {
+		res, err := execute(startFake(t, &fakeServer{}), o, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if happened(res) {
+			return res
+		}
+		if o.Duration *= 2; o.Duration > 10*time.Second {
+			t.Fatalf("nothing happened: %v", res.Values)
+		}
+	}
+}
+
 // command runs Main and returns what it said.
 func command(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
