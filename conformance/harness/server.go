@@ -84,9 +84,15 @@ func TryStart(tb testing.TB, seat Seat, flags ...string) (*Server, error) {
 // for anything.
 func Launch(tb testing.TB, seat Seat, args ...string) *Server {
 	tb.Helper()
-	path := Binary(tb, seat)
+	return Run(tb, seat, append([]string{Binary(tb, seat)}, args...)...)
+}
+
+// Run is Launch for a command of the test's own that becomes the seat's server:
+// a copy of the binary, or one that does something first.
+func Run(tb testing.TB, seat Seat, command ...string) *Server {
+	tb.Helper()
 	s := &Server{Seat: seat, Log: newLog(), Output: newLog(), tb: tb, exited: make(chan struct{})}
-	s.cmd = exec.Command(path, args...)
+	s.cmd = exec.Command(command[0], command[1:]...)
 	s.cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	endWithParent(s.cmd)
 	stderr, err := s.cmd.StderrPipe()
@@ -98,7 +104,7 @@ func Launch(tb testing.TB, seat Seat, args ...string) *Server {
 		tb.Fatal(err)
 	}
 	if err := startProcess(s.cmd); err != nil {
-		tb.Fatalf("%s: start %s: %v", seat, path, err)
+		tb.Fatalf("%s: start %s: %v", seat, command[0], err)
 	}
 	tb.Cleanup(s.cleanup)
 

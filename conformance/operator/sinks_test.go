@@ -1,11 +1,13 @@
 package operator
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -69,47 +71,130 @@ func TestLogRotation(t *testing.T) {
 	})
 }
 
-// TestRemoteSyslog compares the datagrams of the same life.
+// TestRemoteSyslog compares what reaches a syslog server in the same life, over
+// each network.
 func TestRemoteSyslog(t *testing.T) {
 	t.Parallel()
-	shapes := []struct {
-		pattern *regexp.Regexp
-		name    string
-	}{
-		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ \S+ `), "<time> <host> "},
-		{regexp.MustCompile(`[^ ]+\[\d+\]:`), "<program>[<pid>]:"},
+	for _, network := range []string{"udp", "tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+				address, next := syslogServer(t, network)
+				server := harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-D", "-r", network+"://"+address)
+				return syslogLife(t, server, next)
+			})
+		})
 	}
-	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+}
+
+// syslogServer listens, and returns its address and what waits for the next line.
+func syslogServer(t *testing.T, network string) (address string, next func() (string, error)) {
+	t.Helper()
+	deadline := time.Now().Add(harness.Patience)
+	if network == "udp" {
+		conn, err := net.ListenPacket(network, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
+		buf := make([]byte, 64<<10)
+		return conn.LocalAddr().String(), func() (string, error) {
+			_ = conn.SetReadDeadline(deadline)
+			n, _, err := conn.ReadFrom(buf)
+			return string(buf[:n]), err
+		}
+	}
+	address = "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "log")
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	if err := listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(deadline); err != nil {
+		t.Fatal(err)
+	}
+	var lines *bufio.Reader
+	return listener.Addr().String(), func() (string, error) {
+		if lines == nil {
+			conn, err := listener.Accept()
+			if err != nil {
+				return "", err
+			}
+			t.Cleanup(func() { conn.Close() })
+			_ = conn.SetReadDeadline(deadline)
+			lines = bufio.NewReader(conn)
+		}
+		return lines.ReadString('\n')
+	}
+}
+
+// TestLocalSyslog gives each server a machine of its own, as far as the socket of
+// syslog goes, and compares what arrives there.
+func TestLocalSyslog(t *testing.T) {
+	t.Parallel()
+	const ownRun = `mount --bind "$0" /run && exec "$@"`
+	if _, err := os.Lstat("/dev/log"); err == nil {
+		t.Skip("servers would log to this machine's syslog")
+	}
+	if folder, err := filepath.EvalSymlinks("/var/run"); err != nil || folder != "/run" {
+		t.Skip("/var/run is not /run")
+	}
+	if out, err := exec.Command("unshare", "-rm", "sh", "-c", ownRun, t.TempDir(), "true").CombinedOutput(); err != nil {
+		t.Skipf("no mounts of our own: %v, %s", err, out)
+	}
+	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+		dir := t.TempDir()
+		conn, err := net.ListenPacket("unixgram", filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
 		if err := conn.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
 			t.Fatal(err)
 		}
-		server := harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-D", "-r", "udp://"+conn.LocalAddr().String())
-		var lines []string
+		server := harness.Run(t, seat, "unshare", "-rm", "sh", "-c", ownRun, dir,
+			harness.Binary(t, seat), "-a", "127.0.0.1", "-p", "-1", "-D", "-s")
 		buf := make([]byte, 64<<10)
-		for stopping := false; ; {
+		return syslogLife(t, server, func() (string, error) {
 			n, _, err := conn.ReadFrom(buf)
-			if err != nil {
-				t.Fatal(err, lines)
-			}
-			line := strings.TrimSpace(string(buf[:n]))
-			for _, s := range shapes {
-				line = s.pattern.ReplaceAllString(line, s.name)
-			}
-			lines = append(lines, line)
-			if strings.HasSuffix(line, "Server is ready") && !stopping {
-				stopping = true
-				server.Signal(os.Interrupt)
-			}
-			if strings.HasSuffix(line, "Server Exiting..") {
-				return withoutSystemAccount(lines)
-			}
-		}
+			return string(buf[:n]), err
+		})
 	})
+}
+
+var syslogShapes = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ \S+ `), "<time> <host> "},
+	{regexp.MustCompile(`>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d `), "><time> "}, // on this machine
+	{regexp.MustCompile(`[^ ]+\[\d+\]:`), "<program>[<pid>]:"},
+}
+
+// syslogLife ends the server when it is ready and returns what it said.
+func syslogLife(t *testing.T, server *harness.Server, next func() (string, error)) (lines []string) {
+	t.Helper()
+	for stopping := false; ; {
+		line, err := next()
+		if err != nil {
+			t.Fatal(err, lines)
+		}
+		line = strings.TrimSpace(line)
+		for _, s := range syslogShapes {
+			line = s.pattern.ReplaceAllString(line, s.name)
+		}
+		lines = append(lines, line)
+		if strings.HasSuffix(line, "Server is ready") && !stopping {
+			stopping = true
+			server.Signal(os.Interrupt)
+		}
+		if strings.HasSuffix(line, "Server Exiting..") {
+			return withoutSystemAccount(lines)
+		}
+	}
 }
 
 // TestNoSyslog compares the ends of servers whose syslog cannot be.
