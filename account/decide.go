@@ -16,8 +16,10 @@ type Decision struct {
 	// signature. It is safe on any goroutine. Nil: the decision is final. When
 	// Err is set, the proof only takes its time.
 	Proof func() error
-	// Note is for the debug log, Warning for the log: what the decision rests on.
-	Note, Warning string
+	// Notes are for the debug log, Warning for the log: what the decision rests
+	// on.
+	Notes   []string
+	Warning string
 }
 
 // Decide tells who c is. It neither waits nor computes for long.
@@ -113,32 +115,30 @@ func (d *Directory) decideUser(c *Client, u *User, cred *Credentials) Decision {
 }
 
 // decideCertificate looks at a client whose certificate says who it is.
-func (d *Directory) decideCertificate(c *Client, cred *Credentials) (r Decision) {
-	defer func(claimed string) {
-		if claimed != "" && r.Err == nil {
-			r.Warning = fmt.Sprintf("User %q found in connect proto, but user required from cert", claimed)
-		}
-	}(cred.User)
+func (d *Directory) decideCertificate(c *Client, cred *Credentials) Decision {
+	r := deny("")
 	switch {
 	case c.TLS == nil:
-		r = deny("")
-		r.Note = "User required in cert, no TLS connection state"
+		r.Notes = []string{"User required in cert, no TLS connection state"}
 		return r
 	case len(c.TLS.PeerCertificates) == 0:
-		r = deny("")
-		r.Note = "User required in cert, no peer certificates found"
+		r.Notes = []string{"User required in cert, no peer certificates found"}
 		return r
 	}
 	name, note, ok := d.certificates.Find(c.TLS.PeerCertificates[0], func(name string) bool {
 		u := d.users[name]
 		return u != nil && u.ConnectionTypes.Allows(c.Type)
 	})
-	if !ok {
-		r = deny("")
-	} else {
+	if ok {
 		r = d.decideUser(c, d.users[name], cred)
+		if cred.User != "" {
+			r.Warning = fmt.Sprintf("User %q found in connect proto, but user required from cert", cred.User)
+		}
 	}
-	r.Note = note
+	if len(c.TLS.PeerCertificates) > 1 {
+		r.Notes = append(r.Notes, "Multiple peer certificates found, selecting first")
+	}
+	r.Notes = append(r.Notes, note)
 	return r
 }
 

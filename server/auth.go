@@ -92,8 +92,10 @@ func (s *Server) authenticator() Authenticator {
 
 // noteDecision logs what a directory has to say about its decision.
 func (s *Server) noteDecision(c *account.Client, r *account.Decision) {
-	if r.Note != "" && s.options().Debug {
-		s.log.Debugf("%s - cid:%d - %s", c.Peer, c.ID, r.Note)
+	if s.options().Debug {
+		for _, note := range r.Notes {
+			s.log.Debugf("%s - cid:%d - %s", c.Peer, c.ID, note)
+		}
 	}
 	if r.Warning != "" {
 		s.log.Warnf("%s", r.Warning)

@@ -278,11 +278,32 @@ func TestTLSMixed(t *testing.T) {
 	plain.expect("MSG foo 1 2", "hi")
 	late := newClient(t, rawDial(t, s)) // says nothing until its choice is made for it
 	late.line()
-	time.Sleep(400 * time.Millisecond) // longer than the server waits
+	eventually(t, "the choice is made", func() { time.Sleep(time.Millisecond) }, func() bool { return inPhase(s, awaitingChoice) == 0 })
 	late.sync()
 	if !log.has("TLS available for client connections") {
 		t.Errorf("%q", log.lines)
 	}
+}
+
+// inPhase counts the sessions in a phase of their preface.
+func inPhase(s *Server, f phase) int {
+	sum := make(chan int, len(s.workers))
+	for _, w := range s.workers {
+		w.lp.Post(func() {
+			n := 0
+			w.each(func(c *session) {
+				if c.preface.phase == f {
+					n++
+				}
+			})
+			sum <- n
+		})
+	}
+	n := 0
+	for range s.workers {
+		n += <-sum
+	}
+	return n
 }
 
 func TestTLSFirst(t *testing.T) {
