@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -94,6 +95,12 @@ func (o *Options) CheckPinned(peer []*x509.Certificate) (note string, err error)
 func KeySum(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
+}
+
+// Fingerprint returns the base64 SHA-256 of a certificate.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // NotAfter returns when the first certificate ends, zero without any.

@@ -2,10 +2,8 @@ package certs
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +20,16 @@ type PeerOptions struct {
 	WarnOnly               bool
 	UnknownIsGood          bool
 	AllowWhenCAUnreachable bool
+
+	transport http.RoundTripper // to responders; nil: the usual one
+}
+
+// Witness is told of peers that are refused. It must not wait.
+type Witness interface {
+	// LinkInvalid: link, of the chain of peer, is not good.
+	LinkInvalid(peer, link *x509.Certificate, reason string)
+	// PeerRejected: peer is let in by none of its chains.
+	PeerRejected(peer *x509.Certificate, reason string)
 }
 
 // ErrMTLSRequired is the trouble with a block that asks about certificates which
@@ -39,18 +47,19 @@ type Peers struct {
 	options PeerOptions
 	cache   *Cache // nil: none
 	log     Logger
+	witness Witness // nil: nobody
 	refusal error
 	client  *http.Client
 }
 
 // NewPeers returns what checks the clients of a listener, or, with dialled, the
 // servers that are dialled.
-func NewPeers(o PeerOptions, dialled bool, cache *Cache, log Logger) *Peers {
-	p := &Peers{options: o, cache: cache, log: log, refusal: ErrClientRefused}
+func NewPeers(o PeerOptions, dialled bool, cache *Cache, log Logger, witness Witness) *Peers {
+	p := &Peers{options: o, cache: cache, log: log, witness: witness, refusal: ErrClientRefused}
 	if dialled {
 		p.refusal = ErrServerRefused
 	}
-	p.client = &http.Client{Timeout: o.Timeout}
+	p.client = &http.Client{Timeout: o.Timeout, Transport: o.transport}
 	if o.Timeout <= 0 {
 		p.client.Timeout = 2 * time.Second
 	}
@@ -68,11 +77,14 @@ func (p *Peers) Verify(state tls.ConnectionState) error {
 		return p.refusal
 	}
 	for i, chain := range chains {
-		if p.goodChain(i, chain) {
+		if p.goodChain(i, chain, chains[0][0]) {
 			return nil
 		}
 	}
 	p.log.Debugf("No OCSP valid chains, thus peer is invalid")
+	if p.witness != nil {
+		p.witness.PeerRejected(chains[0][0], p.refusal.Error())
+	}
 	return p.refusal
 }
 
@@ -82,7 +94,7 @@ type link struct {
 	responders   []string
 }
 
-func (p *Peers) goodChain(index int, chain []*x509.Certificate) bool {
+func (p *Peers) goodChain(index int, chain []*x509.Certificate, peer *x509.Certificate) bool {
 	p.log.Debugf("Chain [%d]: %d total link(s)", index, len(chain))
 	if len(chain) == 1 {
 		p.log.Debugf("Chain [%d] is self-signed, thus peer is valid", index)
@@ -102,6 +114,9 @@ func (p *Peers) goodChain(index int, chain []*x509.Certificate) bool {
 	for _, l := range links {
 		if reason := p.wrongWith(l); reason != "" {
 			p.log.Debugf("%s", reason)
+			if p.witness != nil {
+				p.witness.LinkInvalid(peer, l.leaf, reason)
+			}
 			return false
 		}
 	}
@@ -112,7 +127,7 @@ func (p *Peers) goodChain(index int, chain []*x509.Certificate) bool {
 // wrongWith says why a link is not good, or nothing.
 func (p *Peers) wrongWith(l link) string {
 	subject := l.leaf.Subject.ToRDNSequence().String()
-	key := fingerprint(l.leaf)
+	key := Fingerprint(l.leaf) // in the cache
 	p.log.Debugf("Checking OCSP peer cache for [%s], key [%s]", subject, key)
 	answer, revoked := p.cached(l, subject, key)
 	if answer == nil {
@@ -240,10 +255,4 @@ func (p *Peers) current(answer *ocsp.Response) bool {
 		return false
 	}
 	return true
-}
-
-// fingerprint is the cache's key of a certificate.
-func fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -27,13 +27,17 @@ type StapleOptions struct {
 	Kind       string   // of connections, for messages: "Client"
 	// Revoked is called when the server must not go on with its certificate.
 	Revoked func()
+
+	transport http.RoundTripper // to responders; nil: the usual one
 }
 
 const (
 	// stapleUnset is when a responder is asked again that does not say.
 	stapleUnset = 24 * time.Hour
-	// stapleRetry is the least time between two questions.
+	// stapleRetry is the time between two questions when the staple has run
+	// out, stapleLeast between any two.
 	stapleRetry     = 2 * time.Minute
+	stapleLeast     = time.Second
 	stapleTimeout   = 30 * time.Second
 	stapleFolder    = "ocsp"
 	stapleFilesPerm = 0o750
@@ -110,6 +114,10 @@ func (st *Stapler) stapled(i int) (*tls.Certificate, error) {
 	if m := st.monitors[i]; m != nil {
 		staple := m.staple.Load()
 		if err := inTime(staple.answer, time.Now()); err != nil {
+			select {
+			case m.hurry <- struct{}{}:
+			default:
+			}
 			return nil, err
 		}
 		cert.OCSPStaple = staple.raw
@@ -150,6 +158,7 @@ type monitor struct {
 	fatal        bool // the server ends with the certificate
 	client       *http.Client
 	staple       atomic.Pointer[staple]
+	hurry        chan struct{} // holds one token when a client could not be shown a staple
 }
 
 type staple struct {
@@ -160,7 +169,7 @@ type staple struct {
 func newMonitor(s StapleOptions, o *Options, cert *tls.Certificate, leaf *x509.Certificate, fatal bool, log Logger) (*monitor, error) {
 	m := &monitor{
 		options: s, log: log, file: o.CertFile, leaf: leaf, fatal: fatal,
-		client: &http.Client{Timeout: stapleTimeout},
+		client: &http.Client{Timeout: stapleTimeout, Transport: s.transport}, hurry: make(chan struct{}, 1),
 	}
 	if err := m.makeFolder(); err != nil {
 		return nil, err
@@ -278,13 +287,35 @@ func (m *monitor) fromOne(ctx context.Context, responder string, request []byte)
 	return got, nil
 }
 
-// next returns when to ask again.
+// next returns when to ask again: in the middle of the time that is left.
 func (m *monitor) next() time.Duration {
 	end := m.staple.Load().answer.NextUpdate
 	if end.IsZero() {
 		return stapleUnset
 	}
-	return max(time.Until(end)/2, stapleRetry)
+	if left := time.Until(end); left > 0 {
+		return max(left/2, stapleLeast)
+	}
+	return stapleRetry
+}
+
+// wait returns when it is time to ask again. It is false when quit is closed.
+func (m *monitor) wait(quit <-chan struct{}) bool {
+	next, least := time.NewTimer(m.next()), time.NewTimer(stapleLeast)
+	defer next.Stop()
+	defer least.Stop()
+	select {
+	case <-quit:
+		return false
+	case <-least.C:
+	}
+	select {
+	case <-quit:
+		return false
+	case <-next.C:
+	case <-m.hurry:
+	}
+	return true
 }
 
 // run asks for fresh staples until quit is closed or the certificate is revoked.
@@ -302,14 +333,7 @@ func (m *monitor) run(quit <-chan struct{}) {
 		m.log.Noticef("Found OCSP status for %s certificate at '%s': good, next update %s, checking again in %s",
 			m.options.Kind, m.file, got.answer.NextUpdate.Format(time.RFC3339Nano), m.next())
 	}
-	for {
-		timer := time.NewTimer(m.next())
-		select {
-		case <-quit:
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
+	for m.wait(quit) {
 		got, err := m.fromResponder(ctx)
 		if err != nil {
 			if ctx.Err() != nil {

@@ -91,7 +91,7 @@ func (s *Server) prepareTLS(o *Options) (*listenerTLS, error) {
 			return nil, certs.ErrMTLSRequired
 		}
 		c.peers = true
-		c.loop.Verify = certs.NewPeers(*t.OCSPPeer, false, s.peerCache.open(o.PeerCache, s.log), s.log).Verify
+		c.loop.Verify = certs.NewPeers(*t.OCSPPeer, false, s.peerCache.open(o.PeerCache, s.log), s.log, ocspEvents{s}).Verify
 	}
 	c.pages = config.Clone()
 	if c.peers {
