@@ -178,7 +178,7 @@ func requestOf(q *http.Request) (*ocsp.Request, error) {
 		return ocsp.ParseRequest(b)
 	}
 	path := q.URL.EscapedPath()
-	for _, folder := range []string{"/a/", "/b/", "/"} {
+	for _, folder := range []string{"/a/", "/b/", "/get/", "/"} {
 		if rest, ok := strings.CutPrefix(path, folder); ok {
 			path = rest
 			break
