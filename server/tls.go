@@ -136,6 +136,17 @@ func (p *peerCache) open(o *certs.CacheOptions, log Logger) *certs.Cache {
 	return p.cache
 }
 
+// stats returns the counters, nil without a cache.
+func (p *peerCache) stats() *certs.CacheStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cache == nil {
+		return nil
+	}
+	stats := p.cache.Stats()
+	return &stats
+}
+
 func (p *peerCache) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +160,7 @@ type TLSStats struct {
 	Required, Verify, OCSPPeerVerify bool
 	Timeout                          time.Duration
 	NotAfter                         time.Time         // of the certificate that ends first; zero without TLS
-	PeerCache                        *certs.CacheStats // nil: certificates are not asked about
+	PeerCache                        *certs.CacheStats // nil: nothing is kept about clients' certificates
 }
 
 // TLSStats tells how clients use TLS. Any goroutine.
@@ -163,10 +174,7 @@ func (s *Server) TLSStats() TLSStats {
 		Timeout: t.o.Timeout, NotAfter: t.o.NotAfter(),
 	}
 	if t.peers {
-		s.peerCache.mu.Lock()
-		stats := s.peerCache.cache.Stats()
-		s.peerCache.mu.Unlock()
-		st.PeerCache = &stats
+		st.PeerCache = s.peerCache.stats()
 	}
 	return st
 }

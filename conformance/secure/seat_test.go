@@ -42,6 +42,22 @@ func compare(t *testing.T, config string, fn func(s *seat)) {
 	})
 }
 
+// inTurn is compare with one server after the other, for tests that change what
+// both use.
+func inTurn(t *testing.T, config string, fn func(s *seat)) {
+	t.Helper()
+	out := map[harness.Seat]string{}
+	for _, which := range harness.Seats {
+		s := start(t, which, config)
+		fn(s)
+		out[which] = s.out.String()
+		s.Kill()
+	}
+	if want, got := out[harness.Reference], out[harness.Peregrine]; got != want {
+		t.Errorf("outcomes differ\nreference:\n%s\n\nperegrine:\n%s", want, got)
+	}
+}
+
 func start(t *testing.T, which harness.Seat, config string) *seat {
 	t.Helper()
 	s := newSeat(t, config)
@@ -271,6 +287,7 @@ func closeWrite(nc net.Conn) error { return nc.(*net.TCPConn).CloseWrite() }
 
 var (
 	stamp = regexp.MustCompile(`^\[\d+\] \S+ \S+ `)
+	urls  = regexp.MustCompile(`(https?://\S+?)(:? |"|$)`)
 	paths = regexp.MustCompile(`/tmp/\S+?/([^/\s:'"]+)`)
 )
 
@@ -278,13 +295,17 @@ var (
 func refused(t *testing.T, which harness.Seat, config string) string {
 	t.Helper()
 	s := harness.Launch(t, which, "-a", "127.0.0.1", "-p", "-1", "-c", newSeat(t, config).file)
-	code := s.Exit()
+	return fmt.Sprintf("%d: %s", s.Exit(), lastLine(s))
+}
+
+// lastLine is the last thing that a server has said.
+func lastLine(s *harness.Server) string {
 	last := ""
 	for _, line := range append(s.Log.Lines(), s.Output.Lines()...) {
-		if line != "" {
+		if line != "" && level(line) != "[DBG]" {
 			last = line
 		}
 	}
 	last = stamp.ReplaceAllString(last, "")
-	return fmt.Sprintf("%d: %s", code, paths.ReplaceAllString(addresses.ReplaceAllString(last, "ADDRESS"), "$1"))
+	return paths.ReplaceAllString(addresses.ReplaceAllString(last, "ADDRESS"), "$1")
 }
