@@ -244,13 +244,13 @@ func TestStapleFiles(t *testing.T) {
 	r := newResponder(t, a)
 	must := a.issue(t, "must", r.must)
 	inTurn(t, block(a, must)+"store_dir: \"<folder>\"\n", func(s *seat) {
-		r.say(nil)
 		s.stapledAs("first", a)
 		s.Signal(syscall.SIGINT)
 		s.Exit()
 		r.sayRaw(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) })
 		s.Server = harness.Start(s.t, s.Seat, "-c", s.file)
 		s.stapledAs("second", a)
+		r.say(nil)
 	})
 }
 
