@@ -230,7 +230,10 @@ func (c *Conn) handshakeDone(hs *handshake, err error) {
 	if err == nil {
 		// Nobody else has hs any more.
 		s.open = true
-		s.wire.shake, s.wire.left = nil, hs.in
+		s.wire.shake = nil
+		if len(hs.in) > 0 { // else its memory, of a whole hello, would be kept
+			s.wire.left = hs.in
+		}
 		if hs.end == nil {
 			c.resume(pauseTLS)
 		}

@@ -39,6 +39,19 @@ func TestTLSSplits(t *testing.T) {
 	}
 }
 
+// TestTLSIdleKeepsNothing: what a peer sent to shake hands is not kept.
+func TestTLSIdleKeepsNothing(t *testing.T) {
+	simTLS(t, 1, func(s *sim) {
+		o, client := testServer()
+		p := s.adopt(0, nil)
+		p.secure(o, client, wide)
+		w := &p.conn.tls.wire
+		if w.left != nil || w.in != nil || w.shake != nil || p.conn.tls.hs != nil || p.conn.partial != nil {
+			t.Errorf("an idle connection holds %d bytes of input, %v, %v", cap(w.left), w.shake, p.conn.tls.hs)
+		}
+	})
+}
+
 // TestTLSByteByByte: handshake and data one byte at a time, on both sides.
 func TestTLSByteByByte(t *testing.T) {
 	for _, dial := range []bool{false, true} {

@@ -17,7 +17,10 @@ func concat(groups ...[]*Scenario) (all []*Scenario) {
 	return all
 }
 
-const groupLatency = "latency"
+const (
+	groupLatency = "latency"
+	groupTLS     = "TLS"
+)
 
 // flood makes a saturating scenario.
 func flood(name, title, doc string, quick bool, s shape) *Scenario {
@@ -130,9 +133,20 @@ func idleScenario(n int, quick bool) *Scenario {
 }
 
 var encrypted = []*Scenario{
-	{Name: "tls1to1-1k", Title: "1 → 1 over TLS, 1 KiB", Main: "msgs_per_s", Group: "TLS", TLS: true,
+	{Name: "tls1to1-128", Title: "1 → 1 over TLS, 128 B", Main: "msgs_per_s", Group: groupTLS, TLS: true, Quick: true,
+		Doc: "One publisher, one subscriber, both over TLS 1.3; the generator encrypts and decrypts too.",
+		run: shape{groups: 1, pubs: 1, subs: 1, payload: 128}.run},
+	{Name: "tls1to1-1k", Title: "1 → 1 over TLS, 1 KiB", Main: "msgs_per_s", Group: groupTLS, TLS: true,
 		Doc: "One publisher, one subscriber, both over TLS 1.3; the generator encrypts and decrypts too.",
 		run: shape{groups: 1, pubs: 1, subs: 1, payload: 1 << 10}.run},
+	{Name: "tls-rr1-64", Title: "request/reply over TLS, 1 pair, 64 B", Main: "lat_p50_us", Group: groupTLS, TLS: true,
+		Doc: "One request under way at any time, each message a record of its own.",
+		run: requests{pairs: 1, payload: 64}.run},
+	{Name: "tls-idle1k", Title: "1,000 idle connections over TLS", Main: "kib_per_conn", Group: groupTLS, TLS: true, Process: true,
+		Doc: "Connections with one subscription and no traffic: what the state of TLS costs in memory.", run: idle{1000}.run},
+	{Name: "tls-storm", Title: "connection storm over TLS", Main: "conns_per_s", Group: groupTLS, TLS: true,
+		Doc: "Eight clients at a time connect, shake hands, log in, subscribe and leave, as fast as they can.",
+		run: storm{dialers: 8}.run},
 }
 
 var scaling = []*Scenario{loopScenario(1), loopScenario(2), loopScenario(4), loopScenario(8)}
