@@ -79,7 +79,7 @@ var pubSub = []*Scenario{
 }
 
 var requestReply = []*Scenario{
-	{Name: "rr1-64", Title: "request/reply, 1 pair, 64 B", Main: "lat_p50_us", Group: "request/reply", Quick: true, Wire: true,
+	{Name: "rr1-64", Title: "request/reply, 1 pair, 64 B", Main: "lat_p50_us", Group: "request/reply", Quick: true, Wire: true, AtLeast: 2 * time.Second,
 		Doc: "One request under way at any time: the latency of an idle server.",
 		run: requests{pairs: 1, payload: 64}.run},
 	{Name: "rr16-64", Title: "request/reply, 16 pairs, 64 B", Main: "msgs_per_s", Group: "request/reply", Quick: true, Wire: true,

@@ -50,8 +50,9 @@ func (ch churn) run(r *run) error {
 		}
 	}
 	r.record(with, float64(with.got[0]), ch.steady.deliveryBytes())
-	quiet := float64(without.got[0]) / without.wall.Seconds()
-	r.values["loss_pct"] = 100 * (1 - r.values["msgs_per_s"]/quiet)
+	if quiet := float64(without.got[0]) / without.wall.Seconds(); quiet > 0 {
+		r.values["loss_pct"] = 100 * (1 - r.values["msgs_per_s"]/quiet)
+	}
 	r.values["churn_per_s"] = float64(with.got[1]) / with.wall.Seconds()
 	return r.settle(steady, n.flow)
 }

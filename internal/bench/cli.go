@@ -90,9 +90,10 @@ func (s *settings) define(f *flag.FlagSet) *texts {
 	f.IntVar(&s.bench.Pairs, "pairs", 5, "runs of each server, interleaved")
 	f.DurationVar(&o.Duration, "duration", 800*time.Millisecond, "measured part of a run")
 	f.DurationVar(&o.Warmup, "warmup", 250*time.Millisecond, "unmeasured start of a run")
+	f.DurationVar(&o.Patience, "patience", o.Patience, "how long a server may stay silent, or take nothing, before it is given up")
 	f.IntVar(&o.Window, "window", o.Window, "`bytes` of deliveries under way, over all subscribers")
 	f.IntVar(&o.Readers, "readers", o.Readers, "reader threads of the generator")
-	f.Uint64Var(&o.Seed, "seed", o.Seed, "of random subjects")
+	f.Uint64Var(&o.Seed, "seed", o.Seed, "of random subjects and of the order of seats")
 	f.DurationVar(&s.bench.WaitQuiet, "wait-quiet", 0, "before each pair, wait so long at most for other processes to calm down")
 	f.BoolVar(&x.noCeiling, "no-ceiling", false, "leave out the runs against a bare relay")
 	f.StringVar(&x.server, "server", "", "`path` of the server in seat A (default: this program)")
@@ -167,6 +168,8 @@ func (s *settings) checkNumbers() error {
 		return errors.New("--duration: 10ms to 1h")
 	case o.Warmup < 0 || o.Warmup > time.Hour:
 		return errors.New("--warmup: 0 to 1h")
+	case o.Patience < 100*time.Millisecond || o.Patience > time.Hour:
+		return errors.New("--patience: 100ms to 1h")
 	case s.bench.WaitQuiet < 0 || s.bench.WaitQuiet > time.Hour:
 		return errors.New("--wait-quiet: 0 to 1h")
 	case o.Window < 64<<10 || o.Window > 1<<30:
@@ -225,7 +228,7 @@ func (s *settings) useURL(address, ca string, pid int) error {
 	if port == "" {
 		port = "4222"
 	}
-	t := &Target{Name: u.Host, Addr: net.JoinHostPort(u.Hostname(), port), PID: pid}
+	t := &Target{Patience: s.bench.Options.Patience, Name: u.Host, Addr: net.JoinHostPort(u.Hostname(), port), PID: pid}
 	t.login.user = u.User.Username()
 	pass, hasPass := u.User.Password()
 	if t.login.pass = pass; !hasPass {

@@ -24,6 +24,9 @@ func (s *settings) run(ctx context.Context, args []string, stdout, stderr io.Wri
 	if !report.twoSided() && s.bench.URL == nil {
 		fmt.Fprintln(stderr, "bench: no reference server (--reference PATH), so there are no ratios")
 	}
+	if report.twoSided() {
+		fmt.Fprintf(stderr, "bench: %d pairs, order of seats drawn with seed %d\n", s.bench.Pairs, s.bench.Options.Seed)
+	}
 	line := newProgress(stderr, s)
 	s.bench.Progress = line.show
 	code := exitOK

@@ -35,6 +35,7 @@ func TestBadInput(t *testing.T) {
 	fails("see bench --help", "--frobnicate")
 	fails("--pairs", "--pairs", "0")
 	fails("--duration", "--duration", "1ms")
+	fails("--patience", "--patience", "1ms")
 	fails("--window", "--window", "5")
 	fails("--readers", "--readers", "0")
 	fails("--wait-quiet", "--wait-quiet", "-1s")

@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handshakeTimeout bounds dialling and every step of a connection's start.
-const handshakeTimeout = 10 * time.Second
+// defaultPatience is how long a server may stay silent, or take nothing, before
+// it is given up: at every step of a connection's start, and in a run.
+const defaultPatience = 10 * time.Second
 
 // conn is one raw client connection: a blocking descriptor, so a read or a
 // write is one system call with no scheduler in between. Its write side has
@@ -24,11 +25,12 @@ const handshakeTimeout = 10 * time.Second
 // connection publishes nothing on its own); its read side belongs to a reader
 // thread once it has been watched.
 type conn struct {
-	fd   int
-	file *os.File // keeps fd open
-	tls  *tls.Conn
-	raw  net.Conn // under tls
-	info serverInfo
+	fd       int
+	file     *os.File // keeps fd open
+	tls      *tls.Conn
+	raw      net.Conn      // under tls
+	patience time.Duration // of a write over TLS
+	info     serverInfo
 
 	feed    feeder
 	writer  bool        // a publisher owns the write side
@@ -75,25 +77,26 @@ func dial(t *Target) (*conn, error) {
 		c.close()
 		return nil, fmt.Errorf("connect to %s: %w", t.Addr, err)
 	}
+	c.established()
 	return c, nil
 }
 
 // open makes the connection and reads INFO, upgrading to TLS when the target
 // wants it.
 func open(t *Target) (*conn, error) {
-	nc, err := net.DialTimeout("tcp", t.Addr, handshakeTimeout)
+	nc, err := net.DialTimeout("tcp", t.Addr, t.patience())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	if t.TLS != nil {
-		c := &conn{fd: -1}
+		c := &conn{fd: -1, patience: t.patience()}
 		return c, c.openTLS(nc, t.TLS)
 	}
 	c, err := adopt(nc)
 	if err != nil {
 		return nil, err
 	}
-	c.setTimeouts(handshakeTimeout)
+	c.setTimeouts(t.patience())
 	line, err := c.readLine()
 	if err == nil {
 		err = c.readInfo(line)
@@ -121,7 +124,7 @@ func adopt(nc net.Conn) (*conn, error) {
 
 func (c *conn) openTLS(nc net.Conn, conf *tls.Config) error {
 	c.raw = nc
-	nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	nc.SetDeadline(time.Now().Add(c.patience))
 	line, err := c.readLine()
 	if err == nil {
 		err = c.readInfo(line)
@@ -135,6 +138,14 @@ func (c *conn) openTLS(nc net.Conn, conf *tls.Config) error {
 		return fmt.Errorf("tls: %w", err)
 	}
 	return nil
+}
+
+// established ends the bound on the start of a connection over TLS; writes have
+// one each.
+func (c *conn) established() {
+	if c.raw != nil {
+		c.raw.SetDeadline(time.Time{})
+	}
 }
 
 func (c *conn) readInfo(line []byte) error {
@@ -235,6 +246,7 @@ var (
 
 	errClosed = errors.New("the server closed a connection")
 	errSilent = errors.New("timed out waiting for the server")
+	errFull   = errors.New("write: the server took nothing for too long")
 )
 
 // read returns 0 and no error at the end of the stream.
@@ -271,7 +283,11 @@ func (c *conn) write(b []byte) error {
 		if c.tls != nil {
 			w = c.tls
 		}
+		c.raw.SetWriteDeadline(time.Now().Add(c.patience))
 		_, err := w.Write(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errFull
+		}
 		return err
 	}
 	for len(b) > 0 {
@@ -281,7 +297,7 @@ func (c *conn) write(b []byte) error {
 			b = b[n:]
 		case unix.EINTR:
 		case unix.EAGAIN:
-			return errors.New("write: the server took nothing for too long")
+			return errFull
 		default:
 			return os.NewSyscallError("write", err)
 		}

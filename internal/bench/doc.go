@@ -21,7 +21,8 @@
 // and memory from /proc, the generator's own CPU. Then publishers stop, and the
 // run waits until every delivery that is due has arrived: one that is missing,
 // repeated or out of order fails the run. A and B take turns, pair by pair, so
-// that what else happens on the machine strikes both.
+// that what else happens on the machine strikes both; who begins a pair is
+// drawn, each half of the time.
 //
 // Saturating scenarios are closed by the window only: it is far larger than any
 // buffer of a server and far smaller than what makes one drop a subscriber.

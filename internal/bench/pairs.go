@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strconv"
@@ -23,8 +25,8 @@ type Bench struct {
 	Progress  func(string)
 }
 
-// Compare runs s on fresh servers of A and B in turn: A B A B. Only one server
-// exists at any moment.
+// Compare runs s on fresh servers of A and B in turn, pair by pair. Only one
+// server exists at any moment.
 func (b *Bench) Compare(ctx context.Context, s *Scenario) (c Comparison) {
 	c.Scenario = s
 	defer func() {
@@ -65,13 +67,19 @@ func (b *Bench) aroundCeilings(ctx context.Context, c *Comparison) error {
 }
 
 func (b *Bench) runPairs(ctx context.Context, c *Comparison) error {
-	for pair := range b.Pairs {
+	seats := b.seats()
+	c.BFirst = b.order(c.Scenario.Name)
+	for pair, bFirst := range c.BFirst {
 		if err := b.awaitQuiet(ctx); err != nil {
 			return err
 		}
-		for seat, command := range b.seats() {
-			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", c.Scenario.Name, pair+1, b.Pairs, command.Name))
-			res, err := b.once(ctx, c.Scenario, command)
+		for i := range seats {
+			seat := i
+			if bFirst {
+				seat = len(seats) - 1 - i
+			}
+			b.Progress(fmt.Sprintf("%s  pair %d/%d  %s", c.Scenario.Name, pair+1, b.Pairs, seats[seat].Name))
+			res, err := b.once(ctx, c.Scenario, seats[seat])
 			if err != nil {
 				return err
 			}
@@ -83,6 +91,22 @@ func (b *Bench) runPairs(ctx context.Context, c *Comparison) error {
 		}
 	}
 	return nil
+}
+
+// order says for each pair whether B begins. Each seat begins half of the pairs,
+// in an order drawn from the seed: whatever favours the first, or the second, or
+// comes and goes at some rhythm, favours nobody.
+func (b *Bench) order(scenario string) []bool {
+	name := fnv.New64a()
+	name.Write([]byte(scenario))
+	rng := rand.New(rand.NewPCG(b.Options.Seed, name.Sum64()))
+	first := make([]bool, b.Pairs)
+	odd := rng.IntN(2) // who begins once more often, if the number is odd
+	for i := range first {
+		first[i] = (i+odd)%2 == 1
+	}
+	rng.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
+	return first
 }
 
 func (b *Bench) seats() []Command {

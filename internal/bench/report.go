@@ -52,7 +52,7 @@ type Settings struct {
 }
 
 // ScenarioReport is one scenario's figures. A and B hold one number per pair,
-// in the order of the runs.
+// in the order of the pairs; Order names the seat that began each.
 type ScenarioReport struct {
 	Name    string               `json:"name"`
 	Title   string               `json:"title"`
@@ -60,6 +60,7 @@ type ScenarioReport struct {
 	Group   string               `json:"group"`
 	Main    string               `json:"main"`
 	Sync    string               `json:"sync"` // what was on disk before an acknowledgement
+	Order   string               `json:"order,omitempty"`
 	A       map[string][]float64 `json:"a,omitempty"`
 	B       map[string][]float64 `json:"b,omitempty"`
 	Ratio   map[string]Spread    `json:"ratio,omitempty"` // A/B, or A-B for differences
@@ -82,6 +83,11 @@ func (r *Report) add(c Comparison) *ScenarioReport {
 	}
 	if c.Err != nil {
 		s.Error = c.Err.Error()
+	}
+	if len(c.B) > 0 {
+		for _, bFirst := range c.BFirst {
+			s.Order += map[bool]string{false: "A", true: "B"}[bFirst]
+		}
 	}
 	s.A, s.B, s.Ratio = map[string][]float64{}, map[string][]float64{}, map[string]Spread{}
 	for _, m := range Metrics {

@@ -21,6 +21,7 @@ type Result struct {
 type Comparison struct {
 	Scenario *Scenario
 	A, B     []Result // by pair
+	BFirst   []bool   // by pair: B ran before A
 	Ceiling  Values   // of one run against the relay; nil when that says nothing
 	Skipped  string   // why it was not run
 	Err      error    // why there is nothing, or less than was asked

@@ -19,7 +19,8 @@ type Options struct {
 	Warmup   time.Duration // before it
 	Window   int           // bytes of deliveries under way, over all subscribers
 	Readers  int           // reader threads
-	Seed     uint64        // of random subjects
+	Patience time.Duration // how long the server may stay silent
+	Seed     uint64        // of random subjects and of the order of seats
 }
 
 // DefaultOptions are used where a caller has no wish.
@@ -29,6 +30,7 @@ func DefaultOptions() Options {
 		Warmup:   300 * time.Millisecond,
 		Window:   16 << 20,
 		Readers:  max(1, runtime.NumCPU()/4),
+		Patience: defaultPatience,
 		Seed:     1,
 	}
 }
@@ -40,10 +42,6 @@ func runtimeForLoad() {
 	runtime.GOMAXPROCS(max(runtime.NumCPU(), 16))
 	debug.SetGCPercent(400)
 }
-
-// stallTimeout is how long a run may go without a single delivery before it is
-// given up.
-const stallTimeout = 10 * time.Second
 
 // run is one run of one scenario against one target: it owns the connections,
 // the threads and the first error.
@@ -68,7 +66,9 @@ type run struct {
 // runScenario drives s against t once. The error names what went wrong in the
 // words of the first cause.
 func runScenario(ctx context.Context, s *Scenario, t *Target, o Options) (Result, error) {
-	r := &run{Options: o, target: t, values: Values{}}
+	own := *t
+	own.Patience = o.Patience
+	r := &run{Options: o, target: &own, values: Values{}}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.close()
 	for range max(1, o.Readers) {
@@ -171,7 +171,7 @@ func (r *run) dialTo(t *Target) (*conn, error) {
 		return nil, err
 	}
 	if c.raw == nil {
-		c.setTimeouts(stallTimeout)
+		c.setTimeouts(r.Patience)
 	}
 	r.mu.Lock()
 	r.conns = append(r.conns, c)
@@ -250,7 +250,7 @@ func (r *run) settle(flows ...*flow) error {
 		close(written)
 	}()
 	_, before := total()
-	patience := time.Now().Add(stallTimeout)
+	patience := time.Now().Add(r.Patience)
 	for {
 		sent, got := total()
 		select {
@@ -264,7 +264,7 @@ func (r *run) settle(flows ...*flow) error {
 		default:
 		}
 		if got != before {
-			before, patience = got, time.Now().Add(stallTimeout)
+			before, patience = got, time.Now().Add(r.Patience)
 		}
 		if time.Now().After(patience) {
 			return fmt.Errorf("%d of %d deliveries never came", sent-got, sent)

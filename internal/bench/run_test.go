@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -184,5 +185,30 @@ func TestRelayCarriesAllTraffic(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// Each seat begins half of the pairs, and the seed decides which.
+func TestOrderOfSeats(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(200) {
+		b := &Bench{Pairs: 7, Options: Options{Seed: seed}}
+		text, second := "", 0
+		for _, bFirst := range b.order("x") {
+			text += strconv.FormatBool(bFirst)
+			if bFirst {
+				second++
+			}
+		}
+		if second != 3 && second != 4 {
+			t.Fatalf("seed %d: B begins %d of 7 pairs", seed, second)
+		}
+		if again := b.order("x"); !slices.Equal(again, b.order("x")) {
+			t.Fatalf("seed %d gives two orders", seed)
+		}
+		seen[text] = true
+	}
+	if len(seen) < 40 { // there are 70
+		t.Errorf("200 seeds give %d orders", len(seen))
 	}
 }

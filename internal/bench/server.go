@@ -27,8 +27,17 @@ type Target struct {
 	// forwards bytes without looking, so stamps mean nothing.
 	Wire  bool
 	login login
-	exit  <-chan struct{} // closed when a process of ours has ended; else nil
-	why   func() string   // what it said last
+	// Patience is how long it may stay silent; 0: defaultPatience.
+	Patience time.Duration
+	exit     <-chan struct{} // closed when a process of ours has ended; else nil
+	why      func() string   // what it said last
+}
+
+func (t *Target) patience() time.Duration {
+	if t.Patience > 0 {
+		return t.Patience
+	}
+	return defaultPatience
 }
 
 // Command is how to start a server.
