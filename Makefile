@@ -27,6 +27,7 @@ ARGS ?=
 FUZZTIME ?= 10s
 SCENARIO ?= quick
 PAIRS ?= 5
+ROUNDS ?= 10
 BASE ?=
 
 .PHONY: help
@@ -98,13 +99,10 @@ bench-full: build reference ## every scenario, with reports under bin/bench
 		--json $(BIN)/bench/report.json --markdown $(BIN)/bench/report.md --html $(BIN)/bench/report.html
 
 .PHONY: bench-compare
-bench-compare: build ## compare with another revision (BASE=revision, needs git)
-	@if [ -z "$(BASE)" ]; then echo "say with which revision: make bench-compare BASE=main"; exit 1; fi
-	rm -rf $(BIN)/base && mkdir -p $(BIN)/base/source
-	git archive --format=tar "$(BASE)" | tar -xf - -C $(BIN)/base/source
-	cd $(BIN)/base/source && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o ../peregrine ./cmd/peregrine
-	$(PEREGRINE) bench --reference $(BIN)/base/peregrine --reference-name "$(BASE)" \
-		--scenario $(SCENARIO) --pairs $(PAIRS) --changes
+bench-compare: ## compare with another revision, whole and by micro-benchmarks (BASE=revision, needs git), or with a report (BASE=FILE.json)
+	@if [ -z "$(BASE)" ]; then echo "say with what: make bench-compare BASE=main, or BASE=benchmarks/results/quick-2-cores.json"; exit 1; fi
+	cd benchmarks && $(GO) run ./cmd/compare $(if $(filter %.json,$(BASE)),-base "$(abspath $(BASE))",-base "$(BASE)" -micro $(ROUNDS)) \
+		--scenario $(SCENARIO) --pairs $(PAIRS) $(ARGS)
 
 .PHONY: bench-store
 bench-store: build ## the storage engine against the disk of DIR (default bin/bench), ARGS="--only append"

@@ -16,7 +16,7 @@ const (
 	rowHeight  = 40
 )
 
-const chartStyle = `<style>text{font:12px system-ui,sans-serif;fill:#1b1f24}.dim{font-size:11px;fill:#667}.a{fill:#1769aa}.b{fill:#b9bec6}` +
+const chartStyle = `<style>text{font:12px system-ui,sans-serif;fill:#1b1f24;stroke:#fff;stroke-width:3px;paint-order:stroke}.dim{font-size:11px;fill:#667}.a{fill:#1769aa}.b{fill:#b9bec6}` +
 	`.la{stroke:#1769aa}.lb{stroke:#8a9099}.line{fill:none;stroke-width:2}.spread{stroke:#1b1f24;stroke-width:1.2}` +
 	`.grid{stroke:#dde1e6;stroke-width:1}.one{stroke:#1b1f24;stroke-width:1;stroke-dasharray:3 3}</style>` +
 	`<rect width="100%" height="100%" fill="#fff"/>`

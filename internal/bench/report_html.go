@@ -52,8 +52,8 @@ func (r *Report) panels() (out []panel) {
 	add("Messages a second", "More is better. Every row has its own scale.", "msgs_per_s", saturated)
 	add("Server CPU per message, µs", "Less is better.", "cpu_us_per_msg", always)
 	add("Resident memory per idle connection, KiB", "Less is better.", "kib_per_conn", always)
-	add("Peak resident memory, MiB", "Less is better.", "rss_peak_mb", saturated)
 	add("Connections made a second", "More is better.", "conns_per_s", always)
+	add("Peak resident memory, MiB", "Less is better.", "rss_peak_mb", saturated)
 	return out
 }
 

@@ -93,7 +93,7 @@ func (r *Report) Markdown(out io.Writer) error {
 	}
 	fmt.Fprintf(w, "* %s, %d cores, %s MiB, %s, kernel %s, governor %s, %s%s\n", e.CPU, e.Cores,
 		human(float64(e.MemoryMB)), e.OS, e.Kernel, e.Governor, e.Go, prefixed(", generator ", e.Generator))
-	fmt.Fprintf(w, "* %d pairs, interleaved, order within a pair drawn with seed %d; %.3g s measured after %.3g s; window %s KiB; medians, and the ratio's extremes\n",
+	fmt.Fprintf(w, "* %d pairs, interleaved, order within a pair drawn with seed %d; %.3g s measured after %.3g s, longer where a scenario needs it; window %s KiB; medians, and the ratio's extremes\n",
 		r.Settings.Pairs, r.Settings.Seed, r.Settings.Duration, r.Settings.Warmup, human(float64(r.Settings.WindowBytes>>10)))
 	fmt.Fprintf(w, "* %s\n", r.quietness())
 	if len(r.Settings.ServerCPUs)+len(r.Settings.ClientCPUs) > 0 {

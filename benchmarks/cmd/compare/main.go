@@ -5,8 +5,9 @@
 //
 // Binaries that are not named are built first. With -base COMMIT seat B is
 // Peregrine of that commit and the run ends with a table of changes; -micro adds
-// the micro-benchmarks of both trees, compared by benchstat. With -base
-// REPORT.json the run ends with the drift of the ratios since then.
+// the micro-benchmarks of both trees, compared by benchstat: of all packages that
+// have some, or of LIST. With -base REPORT.json the run ends with the drift of the
+// ratios since then.
 package main
 
 import (
@@ -48,13 +49,11 @@ func run(args []string) (code int, err error) {
 		return 1, err
 	}
 	if rounds > 0 {
-		packages := strings.Fields(own["packages"])
-		if len(packages) == 0 {
-			packages = []string{"./codec/...", "./sublist/...", "./loop/..."}
-		}
-		if err := micro(os.Stdout, dir, seats.baseTree, seats.tree, rounds, packages); err != nil {
+		t := trees{base: seats.baseTree, fresh: seats.tree}
+		if err := micro(os.Stdout, dir, t, rounds, strings.Fields(own["packages"])); err != nil {
 			return 1, err
 		}
+		fmt.Println()
 	}
 	return bench.Main(append(seats.flags, rest...), os.Stdout, os.Stderr), nil
 }
