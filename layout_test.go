@@ -81,6 +81,7 @@ var edges = map[string]string{
 	"server → sublist":            "deliveries read match results",
 	"server → sublist/transform":  "subjects of publishers are mapped",
 	"server → " + nkeys:           "server ids and curve keys",
+	"server → " + compress:        "traces are packed as their readers ask",
 	"server → certs":              "what clients are shown with TLS and who is trusted",
 	"server → codec/proxyproto":   "headers of proxies",
 

@@ -174,7 +174,7 @@ var accountBlock = block[Account]{entries: []entry[Account]{
 		limitsBlock.read(r, k.Map, "", &a.Limits)
 	}, nil, Spec{Unset: "none", Reload: Live, Use: "Limits", Doc: "What the account may use."}), &limitsBlock),
 	inside(custom("msg_trace", "subject or block", readMsgTrace, nil,
-		Spec{Aliases: []string{"trace_dest"}, Unset: "none", Reload: Live, Waiting: PartTracing, Doc: "Tracing of messages with a W3C trace header."}), &traceBlock),
+		Spec{Aliases: []string{"trace_dest"}, Unset: "none", Reload: Live, Use: "Trace", Doc: "Tracing of messages with a W3C trace header."}), &traceBlock),
 	inside(custom("jetstream", "boolean, `enabled`, `disabled` or block", readAccountJetStream, nil,
 		Spec{Unset: "off", Range: "true, false or see the keys below", Reload: Live, Waiting: PartJetStream, Doc: "JetStream for the account."}), &accountJetStreamBlock),
 	listed(custom("exports", kindBlocks, readExports, nil,
@@ -237,7 +237,7 @@ func (r *reader) traceDest(k key, t *MsgTrace) {
 
 var traceBlock = block[MsgTrace]{entries: []entry[MsgTrace]{
 	custom("dest", kindText, func(r *reader, k key, t *MsgTrace) { r.traceDest(k, t) }, nil,
-		Spec{Unset: "no tracing", Range: "a subject without wildcards", Reload: Live, Waiting: PartTracing, Doc: "Subject that gets the traces."}),
+		Spec{Unset: "no tracing", Range: "a subject without wildcards", Reload: Live, Use: "Dest", Doc: "Subject that gets the traces."}),
 	custom("sampling", "integer or percentage", func(r *reader, k key, t *MsgTrace) {
 		var n int64
 		switch k.Kind {
@@ -259,7 +259,7 @@ var traceBlock = block[MsgTrace]{entries: []entry[MsgTrace]{
 			return
 		}
 		t.Sampling = int(n)
-	}, nil, Spec{Default: "100", Range: `1 to 100, or "1%" to "100%"`, Reload: Live, Waiting: PartTracing, Doc: "Share of the messages."}),
+	}, nil, Spec{Default: "100", Range: `1 to 100, or "1%" to "100%"`, Reload: Live, Use: "Sampling", Doc: "Share of the messages."}),
 }}
 
 func readAccountJetStream(r *reader, k key, a *Account) {

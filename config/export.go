@@ -180,7 +180,7 @@ var exportBlock = block[exportReading]{entries: []entry[exportReading]{
 		Spec{Unset: "none", Use: "Latency", Doc: "Measurements of a service."}), &latencyBlock),
 	exported("allow_trace", kindBool, "", func(r *reader, k key, x *exportReading) {
 		x.AllowTrace, _ = r.boolean(k.Value)
-	}, Spec{Default: "false", Range: "true or false", Waiting: PartTracing, Doc: "Traces go on in the exporting account of a service."}),
+	}, Spec{Default: "false", Range: "true or false", Use: "AllowTrace", Doc: "Traces go on in the exporting account of a service."}),
 }}
 
 // readLatency accepts keys that it does not know.
@@ -335,7 +335,7 @@ var importBlock = block[importReading]{entries: []entry[importReading]{
 	imported("share", kindBool, func(r *reader, k key, m *importReading) { m.Share, _ = r.boolean(k.Value) },
 		Spec{Default: "false", Range: "true or false", Use: "Share", Doc: "Tell a service about the client behind a request."}),
 	imported("allow_trace", kindBool, func(r *reader, k key, m *importReading) { m.AllowTrace, _ = r.boolean(k.Value) },
-		Spec{Default: "false", Range: "true or false", Waiting: PartTracing, Doc: "Traces go on in the importing account of a stream."}),
+		Spec{Default: "false", Range: "true or false", Use: "AllowTrace", Doc: "Traces go on in the importing account of a stream."}),
 }}
 
 // importFrom reads which subject of which account is imported.

@@ -5,7 +5,6 @@ type Part string
 
 // The parts, as messages name them.
 const (
-	PartTracing   Part = "message tracing"
 	PartCluster   Part = "clustering"
 	PartGateway   Part = "gateways"
 	PartJetStream Part = "JetStream"

@@ -29,6 +29,7 @@ type message struct {
 	shared *loop.Shared // what Payload and Tail are in, or nil
 	own    bool         // shared was made here
 	hop    *hop         // of the last account boundary passed, nil before the first
+	trace  *msgTrace    // nil: not traced
 }
 
 // share copies the payload once, so that its receivers can refer to it.
@@ -161,6 +162,9 @@ func (w *worker) queueWhole(q *loop.Queue, m *message, sid string, headers bool)
 // deliverAll gives the message to every plain subscription of r and to one
 // member of each group. It reports whether any took it.
 func (w *worker) deliverAll(m *message, r *sublist.Result[subscription]) (reached bool) {
+	if m.trace != nil {
+		return w.deliverAllTraced(m, r)
+	}
 	for _, sub := range r.Plain {
 		if w.deliver(m, sub) {
 			reached = true

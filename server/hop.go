@@ -25,6 +25,9 @@ type hop struct {
 	info    requestInfo            // what a request says of who asks
 	head    []byte                 // the header block with info, once it was needed
 	run     run                    // of messages such as msg
+
+	traced    tracedHop // of a message that is traced
+	traceDest string    // where receivers are told that traces go; empty: as it was
 }
 
 // enter takes the next hop for what m becomes; nil if there is none left. The
@@ -39,8 +42,8 @@ func (w *worker) enter(m *message, export *account.ServiceExport) *hop {
 	h := w.hops[w.depth]
 	w.depth++
 	h.frame = *m.Frame
-	h.msg = message{Frame: &h.frame, from: m.from, shared: m.shared, hop: h}
-	h.export, h.crossed, h.info, h.head = export, export != nil, requestInfo{}, nil
+	h.msg = message{Frame: &h.frame, from: m.from, shared: m.shared, hop: h, trace: m.trace}
+	h.export, h.crossed, h.info, h.head, h.traceDest = export, export != nil, requestInfo{}, nil, ""
 	return h
 }
 

@@ -95,6 +95,7 @@ func (s *Server) startQueues() {
 		answers: s.newInternalQueue("answers", 16<<10, bytes),
 		info:    s.newInternalQueue("info", 16<<10, bytes/4),
 	}
+	s.traces = s.newTraceQueue()
 	if s.claims != nil {
 		s.accounts.watch(s.listenForUserInfo)
 	}

@@ -8,10 +8,19 @@ import (
 	"peregrine/sublist"
 )
 
-// publish handles PUB and HPUB: who gets the message, and gets it. It returns
-// who that was if a message with the same control line may be treated the same
-// without asking again (see publishRun), else nil.
+// publish handles PUB and HPUB. It returns what accept does.
 func (c *session) publish(f *codec.Frame, sh *loop.Shared) (repeat *sublist.Result[subscription]) {
+	if f.HeaderLen > 0 && asksForTrace(f.Header()) {
+		c.publishTraced(f, sh)
+		return nil
+	}
+	return c.accept(f, sh, nil)
+}
+
+// accept finds out who gets a message, and they do. It returns who that was if a
+// message with the same control line may be treated the same without asking
+// again (see publishRun), else nil. t is the message's trace, nil for none.
+func (c *session) accept(f *codec.Frame, sh *loop.Shared, t *msgTrace) (repeat *sublist.Result[subscription]) {
 	w := c.w
 	w.tally.inMsgs++
 	w.tally.inBytes += int64(f.Size)
@@ -22,15 +31,16 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) (repeat *sublist.Resu
 		c.sendErr(errInvalidPublish)
 	}
 	if ms := c.acc.Mappings.Load(); ms != nil {
-		f = c.mapped(f, ms)
+		f = c.mapped(f, ms, t)
 	}
 	if reservedSubject(f.Subject) && !c.mayUseReserved(f.Subject) || c.perms.rules != nil && !c.mayPublish(f.Subject) {
-		c.sendErr(quoted("Permissions Violation for Publish to ", f.Subject))
-		c.errorf("Publish Violation - Subject %q", f.Subject)
+		c.refusePublish(f.Subject, t)
 		return nil
 	}
 	if len(f.Reply) > 0 && reservedReply(f.Reply) {
-		c.sendErr(quoted("Permissions Violation for Publish with Reply of ", f.Reply))
+		text := quoted("Permissions Violation for Publish with Reply of ", f.Reply)
+		t.refuse(text)
+		c.sendErr(text)
 		c.errorf("Publish Violation - Reply %q", f.Reply)
 		return nil
 	}
@@ -39,7 +49,7 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) (repeat *sublist.Resu
 	}
 	r := w.cache.MatchInto(c.acc.Interest, f.Subject, &w.scratch)
 	m := &w.msg
-	*m = message{Frame: f, from: c, shared: sh}
+	*m = message{Frame: f, from: c, shared: sh, trace: t}
 	if sh == nil && f.Tail == nil && len(f.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
 		m.share()
 	}
@@ -54,6 +64,14 @@ func (c *session) publish(f *codec.Frame, sh *loop.Shared) (repeat *sublist.Resu
 		return r
 	}
 	return nil
+}
+
+// refusePublish tells that the client may not publish to subject.
+func (c *session) refusePublish(subject []byte, t *msgTrace) {
+	text := quoted("Permissions Violation for Publish to ", subject)
+	t.refuse(text)
+	c.sendErr(text)
+	c.errorf("Publish Violation - Subject %q", subject)
 }
 
 // Reserved prefixes: replies as gateways map them, now and formerly, raft

@@ -36,7 +36,7 @@ type run struct {
 // is nothing to decide, log or answer for each. A mapping may choose at random, and
 // what may be published as an answer may be so only once.
 func (c *session) repeatable(m *message, r *sublist.Result[subscription]) bool {
-	return m.Tail != nil && len(m.Payload) <= copyMax && m.shared == nil && len(m.Reply) == 0 && len(r.Groups) == 0 &&
+	return m.Tail != nil && m.trace == nil && len(m.Payload) <= copyMax && m.shared == nil && len(m.Reply) == 0 && len(r.Groups) == 0 &&
 		!c.w.trace && !c.connect.Verbose && !c.connect.Pedantic &&
 		m.Frame == &c.w.frame && c.acc.Mappings.Load() == nil &&
 		(c.perms.rules == nil || !c.perms.rules.LimitsPublish() || bytes.Equal(m.Subject, c.perms.allowed))
@@ -48,6 +48,9 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 	w := c.w
 	m := &w.msg
 	frames := codec.Run(b, m.Frame, n, runMax)
+	if m.HeaderLen > 0 {
+		frames = untraced(b, m.Frame, n, frames)
+	}
 	if frames == 0 {
 		return 0
 	}
@@ -64,6 +67,17 @@ func (c *session) publishRun(b []byte, n int, r *sublist.Result[subscription]) i
 	}
 	run.end()
 	return frames * n
+}
+
+// untraced returns how many of the frames behind the first one of b come before
+// one that asks for a trace.
+func untraced(b []byte, first *codec.Frame, n, frames int) int {
+	for i := range frames {
+		if asksForTrace(b[(i+1)*n+first.Line:][:first.HeaderLen]) {
+			return i
+		}
+	}
+	return frames
 }
 
 // allRepeat tells whether all of r take messages with m's control line without

@@ -282,6 +282,9 @@ func (t *replyTable) answer(w *worker, h *hop, m *message, id uint64, tracked bo
 	if p.sample.on {
 		t.x.reportAnswer(&p, m.from)
 	}
+	if m.trace != nil {
+		h.markTraced(m, false)
+	}
 	reached := w.cross(h, p.asker)
 	if !reached {
 		waits.giveUp(noDelivery)

@@ -111,6 +111,9 @@ func (m *message) split() (head, body []byte) {
 			h.headers = codec.AppendHeaderLast(h.headers[:0], head, requestInfoHeader, value)
 			h.head = h.headers
 		}
+		if h.traceDest != "" {
+			h.head = codec.AppendHeaderLast(nil, h.head, traceDestHeader, h.traceDest)
+		}
 	}
 	return h.head, body
 }

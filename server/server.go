@@ -67,6 +67,7 @@ type Server struct {
 	closed    closedRecords
 	internal  internalState
 	queues    internalQueues
+	traces    *traceQueue
 	sysSeq    atomic.Uint64 // of system messages
 	claims    *claims       // in operator mode
 	notPinned atomic.Int64  // users of accounts that are not pinned

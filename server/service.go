@@ -49,9 +49,14 @@ func (s *serviceImport) receive(w *worker, m *message, _ *subscription) bool {
 			asker: s.from, reply: m.Reply, export: export, share: t.im.Share, sample: sample, from: m.from,
 		})
 	}
+	if m.trace != nil {
+		h.markTraced(m, export.AllowTrace)
+	}
 	reached := w.cross(h, t.to)
 	if !reached {
 		waits.giveUp(noDelivery)
+	} else if m.trace != nil && m.trace.only {
+		waits.giveUp(complete) // nobody has been asked
 	}
 	w.leave(h)
 	return reached
@@ -70,6 +75,9 @@ func (s *serviceImport) enter(w *worker, m *message, t *serviceTarget) *hop {
 	h.subject = t.im.AppendSubject(h.subject[:0], m.Subject)
 	h.frame.Subject, h.frame.Tail = h.subject, nil
 	h.info = nextInfo(m, s.from, t)
+	if m.hop != nil {
+		h.traceDest = m.hop.traceDest
+	}
 	return h
 }
 
@@ -118,6 +126,10 @@ func (w *worker) cross(h *hop, to *exchange) bool {
 			m.Subject = h.mapped
 		}
 	}
+	t := m.trace
+	if t != nil && !h.crossTraced(w, to) {
+		return false
+	}
 	before := w.tally.own()
 	r := w.cache.MatchInto(to.acc.Interest, m.Subject, &h.scratch)
 	if m.shared == nil && len(m.Payload) >= shareMin && len(r.Plain)+len(r.Groups) > 1 {
@@ -128,5 +140,8 @@ func (w *worker) cross(h *hop, to *exchange) bool {
 		m.shared.Release()
 	}
 	w.attribute(to.acc, before)
+	if t != nil {
+		t.here = h.traced.before
+	}
 	return reached
 }

@@ -94,7 +94,7 @@ func (c *session) Data(lc *loop.Conn, b []byte, sh *loop.Shared) (consumed, need
 	for consumed < len(b) && !c.stage.closing && !c.auth.held {
 		n, err := c.parser.Next(b[consumed:], f)
 		if err != nil {
-			c.refuse(err)
+			c.refuse(err, b[consumed:])
 			break
 		}
 		if n == 0 {
@@ -143,8 +143,9 @@ func (c *session) handle(f *codec.Frame) {
 	}
 }
 
-// refuse ends the session over input outside the protocol.
-func (c *session) refuse(err error) {
+// refuse ends the session over input outside the protocol, with which b, which
+// is borrowed, begins.
+func (c *session) refuse(err error, b []byte) {
 	var e *codec.Error
 	if !errors.As(err, &e) {
 		c.errorf("%v", err)
@@ -153,6 +154,9 @@ func (c *session) refuse(err error) {
 	}
 	if c.w.trace && len(e.Arg) > 0 {
 		c.traceIn(e.Op.String(), e.Arg)
+	}
+	if e.Kind == codec.PayloadTooBig && e.Op == codec.OpHPub {
+		c.traceOversized(e.Arg, b)
 	}
 	if text := e.Kind.Reply(); text != "" {
 		c.sendErr(text)

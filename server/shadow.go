@@ -14,7 +14,8 @@ type shadow struct {
 	sub    subscription // in the exporter's interest
 	owner  *subscription
 	source streamSource
-	next   *shadow // of the owner
+	into   *liveAccount // the owner's
+	next   *shadow      // of the owner
 }
 
 // streamSource is a stream import and the account that it is from.
@@ -29,7 +30,12 @@ func (s *shadow) receive(w *worker, m *message, _ *subscription) bool {
 	if h == nil {
 		return false
 	}
-	ok := w.deliver(&h.msg, s.owner)
+	var ok bool
+	if m.trace != nil {
+		ok = s.receiveTraced(w, h)
+	} else {
+		ok = w.deliver(&h.msg, s.owner)
+	}
 	w.leave(h)
 	return ok
 }
@@ -75,7 +81,7 @@ func (c *session) newShadow(sub *subscription, source streamSource) *shadow {
 	if !ok {
 		return nil
 	}
-	s := &shadow{owner: sub, source: source}
+	s := &shadow{owner: sub, source: source, into: c.acc}
 	s.sub.via, s.sub.subject, s.sub.queue = s, subject, sub.queue
 	c.debugf("Creating import subscription on %q from account %q", subject, source.im.Account)
 	if err := source.from.acc.Interest.Insert(subject, sub.queue, c.w.index, 1, &s.sub); err != nil {

@@ -93,7 +93,6 @@ func missingAccess(o *config.Options) (lines []string) {
 	}
 	for _, a := range o.Accounts {
 		for part, asked := range map[config.Part]bool{
-			config.PartTracing:   a.Trace.Dest != "",
 			config.PartJetStream: a.JetStream != nil,
 		} {
 			if asked {
