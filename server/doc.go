@@ -11,6 +11,10 @@
 // in its interest, its shadows in theirs, and the table of answers that its
 // services owe. A hop is a message behind an account boundary.
 //
+// A trace is what is written down of one message whose headers ask for it. Such
+// messages take a way of their own (publishTraced, deliverAllTraced); others are
+// only looked at if they have headers.
+//
 // # Ownership
 //
 // A session and its worker belong to one loop. What other loops read of a
