@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -84,6 +87,54 @@ func TestSignalsWithClient(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLameDuckToTheEnd compares a lame duck that nobody cuts short: what clients
+// are told and when they are closed, the log in its order, which files are left,
+// and that the process ends by itself.
+func TestLameDuckToTheEnd(t *testing.T) {
+	t.Parallel()
+	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
+		dir := t.TempDir()
+		conf := configFile(t, fmt.Sprintf("lame_duck_duration: \"30s\", lame_duck_grace_period: \"1s\"\npid_file: %q, ports_file_dir: %q\n",
+			filepath.Join(dir, "pid"), dir))
+		server := harness.Start(t, seat, "-D", "-c", conf)
+		var conns []net.Conn
+		for range 3 {
+			conn, err := net.Dial("tcp", server.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			if _, err := io.WriteString(conn, "CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			awaitText(t, conn, "PONG\r\n")
+			conns = append(conns, conn)
+		}
+		server.Signal(syscall.SIGUSR2)
+		for _, conn := range conns {
+			awaitText(t, conn, `"ldm":true`)
+		}
+		if conn, err := net.Dial("tcp", server.Addr); err == nil {
+			conn.Close()
+			t.Error("a lame duck accepts a connection")
+		}
+		for i, conn := range conns {
+			if rest, err := io.ReadAll(conn); err != nil || strings.Contains(string(rest), "-ERR") {
+				t.Errorf("client %d: %q, %v", i, rest, err)
+			}
+		}
+		code := server.Exit()
+		left, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// With the last client gone the shutdown may be faster than its own lines.
+		lines := slices.DeleteFunc(server.Log.Lines(), func(line string) bool { return !strings.Contains(line, "[INF]") })
+		return append(withoutSystemAccount(lines), fmt.Sprint("closed by the shutdown ", server.Log.Count(`connection closed: Server Shutdown`)),
+			fmt.Sprint("exit code ", code), fmt.Sprint("left ", len(left), strings.TrimPrefix(left[0], dir)))
+	})
 }
 
 // awaitTrapped waits until the server has logged count signals.
