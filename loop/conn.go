@@ -262,6 +262,11 @@ func (l *Loop) finishClose(c *Conn) {
 		_ = l.engine.Remove(fd)
 		c.inEngine = false
 	}
+	// The handler lets go first: a peer that sees the end finds everything of it
+	// gone, its place among the connections too.
+	if c.h != nil {
+		c.h.Closed(c, c.closeErr)
+	}
 	if !c.aborted {
 		lastWords(fd)
 	}
@@ -281,9 +286,6 @@ func (l *Loop) finishClose(c *Conn) {
 	l.group.freeSlot(c.slot)
 	l.live--
 	l.conns.Add(-1)
-	if c.h != nil {
-		c.h.Closed(c, c.closeErr)
-	}
 	if l.stopping && l.live == 0 {
 		l.ring()
 	}

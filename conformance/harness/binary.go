@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +62,17 @@ func Binary(tb testing.TB, seat Seat) string {
 		tb.Fatalf("%s: %v", seat, err)
 	}
 	return path
+}
+
+// IsRaceBuild says whether the seat's binary was built with the race detector,
+// which costs memory.
+func IsRaceBuild(tb testing.TB, seat Seat) bool {
+	tb.Helper()
+	info, err := buildinfo.ReadFile(Binary(tb, seat))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 func locate(seat Seat) (string, error) {
