@@ -274,7 +274,7 @@ func (b *Book) addStream(p, other *page, im *Import) error {
 		return err
 	}
 	for _, subject := range []string{m.Local, m.Subject} {
-		if err := b.streamCycle(other, subject, map[string]bool{name: true}); err != nil {
+		if err := b.cycle(other, false, subject, map[string]bool{name: true}); err != nil {
 			return err
 		}
 	}
@@ -303,7 +303,7 @@ func (b *Book) addService(p, other *page, im *Import) error {
 	if err != nil {
 		return err
 	}
-	if err := b.serviceCycle(other, m.Local, map[string]bool{name: true}); err != nil {
+	if err := b.cycle(other, true, m.Local, map[string]bool{name: true}); err != nil {
 		return err
 	}
 	for _, known := range p.links.Services {
@@ -320,29 +320,29 @@ func (b *Book) addService(p, other *page, im *Import) error {
 // cycleDepth bounds the accounts that a search for cycles goes through.
 const cycleDepth = 1024
 
-// streamCycle says whether a stream on subject, exported by p, comes from one of
-// the accounts visited.
-func (b *Book) streamCycle(p *page, subject string, visited map[string]bool) error {
+// cycle says whether what p gets on subject, a stream that it exports or requests
+// to it, has been through one of the accounts visited.
+func (b *Book) cycle(p *page, service bool, subject string, visited map[string]bool) error {
 	if len(visited) >= cycleDepth {
 		return ErrCycleDepth
 	}
-	if find(p.streams, subject) == nil {
+	if !service && find(p.streams, subject) == nil {
 		return nil
 	}
-	for _, m := range p.links.Streams {
-		if !sublist.SubjectsCollide(subject, m.Local) {
+	for _, w := range p.links.ways(service) {
+		if !sublist.SubjectsCollide(subject, w.meets) {
 			continue
 		}
-		if visited[m.Account] {
+		if visited[w.account] {
 			return ErrCycle
 		}
 		visited[p.defined.Name] = true
 		next := subject
-		if sublist.SubsetMatch(m.Local, subject) {
-			next = m.Local
+		if sublist.SubsetMatch(w.local, subject) {
+			next = w.local
 		}
-		if other := b.accounts[m.Account]; other != nil {
-			if err := b.streamCycle(other, next, visited); err != nil {
+		if other := b.accounts[w.account]; other != nil {
+			if err := b.cycle(other, service, next, visited); err != nil {
 				return err
 			}
 		}
@@ -350,31 +350,23 @@ func (b *Book) streamCycle(p *page, subject string, visited map[string]bool) err
 	return nil
 }
 
-// serviceCycle says whether requests on subject, sent to p, come back to one of
-// the accounts visited.
-func (b *Book) serviceCycle(p *page, subject string, visited map[string]bool) error {
-	if len(visited) >= cycleDepth {
-		return ErrCycleDepth
+// way is an import as the search for cycles sees it.
+type way struct{ account, meets, local string }
+
+// ways returns the imports of a kind. As in the reference, a stream's meets by
+// its subject here, a service's by the one there.
+func (l *Links) ways(service bool) []way {
+	var all []way
+	if service {
+		for _, m := range l.Services {
+			all = append(all, way{m.Account, m.Subject, m.Local})
+		}
+		return all
 	}
-	for _, m := range p.links.Services {
-		if !sublist.SubjectsCollide(subject, m.Subject) {
-			continue
-		}
-		if visited[m.Account] {
-			return ErrCycle
-		}
-		visited[p.defined.Name] = true
-		next := subject
-		if sublist.SubsetMatch(m.Local, subject) {
-			next = m.Local
-		}
-		if other := b.accounts[m.Account]; other != nil {
-			if err := b.serviceCycle(other, next, visited); err != nil {
-				return err
-			}
-		}
+	for _, m := range l.Streams {
+		all = append(all, way{m.Account, m.Local, m.Local})
 	}
-	return nil
+	return all
 }
 
 // mapSubjects compiles the mappings.

@@ -163,7 +163,7 @@ func redact(arg []byte) []byte {
 			shown = end
 		}
 	}
-	if _, err := dec.Token(); err != nil {
+	if _, err := dec.Token(); err != nil || len(bytes.TrimSpace(arg[dec.InputOffset():])) > 0 {
 		return []byte("[REDACTED]")
 	}
 	return append(out, arg[shown:]...)
