@@ -122,7 +122,13 @@ var edges = map[string]string{
 var testEdges = map[string]string{
 	"cmd/peregrine → jetstream/engine": "makes the directories that store looks at",
 
-	"account/claimstore → " + jwt:  "tokens to keep",
+	"account/claimstore → " + jwt: "tokens to keep",
+
+	"account → internal/randtest":           "random tests that can be repeated",
+	"codec → internal/randtest":             "random tests that can be repeated",
+	"sublist → internal/randtest":           "random tests that can be repeated",
+	"sublist/transform → internal/randtest": "random tests that can be repeated",
+
 	"config → config/corpus":       "the files that both servers are asked about",
 	"server → " + xcrypto:          "hashes of passwords to log in with",
 	"server → loop/gnet":           "a server needs an engine to be tested",

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"peregrine/internal/randtest"
 	"peregrine/sublist"
 	"peregrine/sublist/transform"
 )
@@ -96,7 +97,7 @@ func TestCycles(t *testing.T) {
 // Where accounts are changed one by one, the result is that of defining all of
 // them at once, unless cycles make the order count.
 func TestStepsLeadToTheSame(t *testing.T) {
-	rng := newRand(t)
+	rng := randtest.New(t)
 	names := []string{"A", "B", "C", "D"}
 	refused, connected := 0, 0
 	for range 300 {
@@ -181,7 +182,7 @@ func describe(l *Links) string {
 // What approves an import can be seen from outside: every connected import is
 // within an export that lets the account have it.
 func TestConnectedImportsAreCovered(t *testing.T) {
-	rng := newRand(t)
+	rng := randtest.New(t)
 	names := []string{"A", "B", "C"}
 	for range 500 {
 		b := NewBook(nil)

@@ -1,30 +1,18 @@
 package account
 
 import (
-	"flag"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"peregrine/internal/randtest"
 	"peregrine/sublist"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "seed of random tests, 0 for a new one")
-
-// newRand returns a random source and leaves its seed in the log.
-func newRand(t *testing.T) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d (rerun with -seed %d)", seed, seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // A subscription of an importer gets of another account exactly what becomes a
 // subject that it matches, whatever the pattern and the import look like.
 func TestSourceAgreesWithEverySubject(t *testing.T) {
-	rng := newRand(t)
+	rng := randtest.New(t)
 	literals := allLiterals([]string{"a", "b", "p"}, 4)
 	sources := 0
 	for range 4000 {

@@ -2,10 +2,10 @@ package account
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"peregrine/internal/randtest"
 	"peregrine/sublist"
 )
 
@@ -179,7 +179,7 @@ func checkRules(t *testing.T, c *bytesChooser) {
 }
 
 func FuzzRules(f *testing.F) {
-	rng := rand.New(rand.NewPCG(*seedFlag, 1))
+	rng := randtest.New(f)
 	for range 2000 {
 		seed := make([]byte, 150)
 		for i := range seed {
@@ -313,7 +313,7 @@ func localPattern(local string) (tokens []string) {
 // A request goes to the subject that its wildcards say, in whatever order the
 // import names them.
 func TestServiceSubjectsAgreeWithTheModel(t *testing.T) {
-	rng := newRand(t)
+	rng := randtest.New(t)
 	literals := allLiterals([]string{"a", "b", "p"}, 4)
 	asked := 0
 	for range 3000 {

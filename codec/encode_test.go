@@ -3,6 +3,8 @@ package codec
 import (
 	"bytes"
 	"testing"
+
+	"peregrine/internal/randtest"
 )
 
 func TestEncode(t *testing.T) {
@@ -48,7 +50,7 @@ func TestEncode(t *testing.T) {
 // TestRoundTrip encodes random frames and parses them back; and sends publish
 // tails on as a server does.
 func TestRoundTrip(t *testing.T) {
-	rnd := newRand(t)
+	rnd := randtest.New(t)
 	word := func() []byte {
 		b := make([]byte, 1+rnd.IntN(30))
 		for i := range b {

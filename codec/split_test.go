@@ -1,25 +1,13 @@
 package codec
 
 import (
-	"flag"
 	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
+
+	"peregrine/internal/randtest"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "seed of random tests, 0 for a new one")
-
-// newRand returns a random source and leaves its seed in the log.
-func newRand(t testing.TB) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d (go test -seed=%d)", seed, seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // reader drives a Parser as a connection does: bytes arrive in chunks, what is
 // not used is kept. It moves what it keeps on every arrival and scribbles over
@@ -247,7 +235,7 @@ func (g *babble) parser() Parser {
 
 // TestSplits holds I1, I2 and I3 against random protocol.
 func TestSplits(t *testing.T) {
-	g := &babble{Rand: newRand(t)}
+	g := &babble{Rand: randtest.New(t)}
 	rounds := 3000
 	if testing.Short() {
 		rounds = 300

@@ -157,7 +157,7 @@ func (a *exchange) takeStream(other *exchange, m *Import) error {
 		to = from
 	}
 	for _, subject := range []string{to, from} {
-		if other.streamCycle(subject, map[string]bool{a.name: true}) {
+		if other.cycle(false, subject, map[string]bool{a.name: true}) {
 			return errCycle
 		}
 	}
@@ -176,13 +176,17 @@ func (a *exchange) takeStream(other *exchange, m *Import) error {
 	return nil
 }
 
-// streamCycle says whether a stream on subject, exported by e, comes from one of
-// the accounts visited.
-func (e *exchange) streamCycle(subject string, visited map[string]bool) bool {
-	if find(e.streams, subject) == nil {
-		return false
+// cycle says whether what e gives on subject, or asks for there if it is a service,
+// leads to one of the accounts visited.
+func (e *exchange) cycle(service bool, subject string, visited map[string]bool) bool {
+	links := e.asked
+	if !service {
+		if find(e.streams, subject) == nil {
+			return false
+		}
+		links = e.taken
 	}
-	for _, l := range e.taken {
+	for _, l := range links {
 		if !collide(subject, l.to) {
 			continue
 		}
@@ -190,11 +194,14 @@ func (e *exchange) streamCycle(subject string, visited map[string]bool) bool {
 			return true
 		}
 		visited[e.name] = true
-		next := subject
-		if within(l.to, subject) {
-			next = l.to
+		next, narrower := subject, l.to
+		if service {
+			narrower = l.from
 		}
-		if l.other.streamCycle(next, visited) {
+		if within(narrower, subject) {
+			next = narrower
+		}
+		if l.other.cycle(service, next, visited) {
 			return true
 		}
 	}
@@ -215,7 +222,7 @@ func (a *exchange) askService(other *exchange, m *Import) error {
 	if isWild(to) {
 		local = toWildcards(from)
 	}
-	if other.serviceCycle(local, map[string]bool{a.name: true}) {
+	if other.cycle(true, local, map[string]bool{a.name: true}) {
 		return errCycle
 	}
 	for _, l := range a.asked {
@@ -232,28 +239,6 @@ func (a *exchange) askService(other *exchange, m *Import) error {
 	}
 	a.asked = append(a.asked, link{other, from, to})
 	return nil
-}
-
-// serviceCycle says whether requests on subject, sent to e, come back to one of
-// the accounts visited.
-func (e *exchange) serviceCycle(subject string, visited map[string]bool) bool {
-	for _, l := range e.asked {
-		if !collide(subject, l.to) {
-			continue
-		}
-		if visited[l.other.name] {
-			return true
-		}
-		visited[e.name] = true
-		next := subject
-		if within(l.from, subject) {
-			next = l.from
-		}
-		if l.other.serviceCycle(next, visited) {
-			return true
-		}
-	}
-	return false
 }
 
 // toPlaceholders turns the partial wildcards of a subject into $1, $2 and so on.

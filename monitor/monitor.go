@@ -68,6 +68,9 @@ func Start(o Options, source Source, log Logger) (*Monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("can't listen to the monitor port: %w", err)
 	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
 	scheme := "http"
 	if o.TLS != nil {
 		scheme = "https"
@@ -75,7 +78,7 @@ func Start(o Options, source Source, log Logger) (*Monitor, error) {
 	}
 	m := &Monitor{source: source, log: log, options: o, listener: l, requests: map[string]uint64{}}
 	m.server = newHTTPServer(m.handler(), log)
-	log.Noticef("Starting %s monitor on %s", scheme, l.Addr())
+	log.Noticef("Starting %s monitor on %s", scheme, net.JoinHostPort(o.Host, strconv.Itoa(port)))
 	go m.serve()
 	return m, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"peregrine/internal/randtest"
 )
 
 func allocs(t *testing.T, what string, f func()) {
@@ -155,7 +157,7 @@ func TestCacheBounds(t *testing.T) {
 }
 
 func TestPickIsWeighted(t *testing.T) {
-	r := newRand(t)
+	r := randtest.New(t)
 	l := New[sub](Options{})
 	weights := []int32{1, 5, 2, 0}
 	for i, w := range weights {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"unsafe"
+
+	"peregrine/internal/randtest"
 )
 
 // TestConcurrent proves I1 and I2 while writers and readers run together, once
@@ -31,7 +33,7 @@ func testConcurrent(t *testing.T, perWriter int, patterns []string) {
 	if raceEnabled {
 		rounds = 600
 	}
-	r := newRand(t)
+	r := randtest.New(t)
 	subjects := []string{"a.b.c", "a.b.d", "_INBOX.x.1", "a"}
 	type tracked struct {
 		sub

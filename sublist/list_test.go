@@ -1,26 +1,14 @@
 package sublist
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"peregrine/internal/randtest"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "seed of random tests; 0 picks one")
-
-// newRand returns a random source whose seed is printed when the test fails.
-func newRand(t testing.TB) *rand.Rand {
-	n := *seedFlag
-	if n == 0 {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d (rerun with -seed %d)", n, n)
-	return rand.New(rand.NewPCG(n, 1))
-}
 
 // sub is a subscriber in tests; it knows what it subscribed to.
 type sub struct {
@@ -137,7 +125,7 @@ func randomSubject(r *rand.Rand, wild, broken bool) string {
 // TestRandomOps proves I1 and I2: uncached and cached matches, with and without
 // scratch, agree with the naive list after every change.
 func TestRandomOps(t *testing.T) {
-	r := newRand(t)
+	r := randtest.New(t)
 	ops := 4000
 	if raceEnabled {
 		ops = 1000

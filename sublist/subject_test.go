@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"peregrine/internal/randtest"
 )
 
 func TestValidation(t *testing.T) {
@@ -121,7 +123,7 @@ func witness(a, b string) bool {
 // TestCollideHasWitness compares SubjectsCollide with a search for a subject that
 // both sides match, and SubsetMatch with what it promises about such subjects.
 func TestCollideHasWitness(t *testing.T) {
-	r := newRand(t)
+	r := randtest.New(t)
 	short := func() string {
 		n := 1 + r.IntN(3)
 		s := make([]string, n)

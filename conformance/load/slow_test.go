@@ -3,7 +3,6 @@ package load
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -30,11 +29,17 @@ func TestSlowSubscriber(t *testing.T) {
 			t.Fatal(err)
 		}
 		var others sync.WaitGroup
-		others.Go(func() { bystanders(t, server) })
+		stop := make(chan struct{})
+		others.Go(func() { steady(t, server, stop) })
+		end := sync.OnceFunc(func() {
+			close(stop)
+			others.Wait()
+		})
+		defer end()
 
 		flood := open(t, server)
 		sent := floodUntil(t, flood, server)
-		others.Wait()
+		end()
 		if err := flood.sync(""); err != nil {
 			t.Errorf("the producer: %v", err)
 		}
@@ -97,38 +102,6 @@ func floodUntil(t *testing.T, c *client, server *harness.Server) (sent int64) {
 		}
 		if sent > 8<<30 {
 			t.Fatal("8 GiB published to a subscriber that does not read, and nothing happened")
-		}
-	}
-}
-
-// bystanders exchange messages that have nothing to do with the flood.
-func bystanders(t *testing.T, server *harness.Server) {
-	publisher, err := dial(server)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer publisher.conn.Close()
-	subscriber, err := dial(server)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer subscriber.conn.Close()
-	if err := subscriber.sync("SUB calm 1\r\n"); err != nil {
-		t.Error(err)
-		return
-	}
-	for i := range 2_000 {
-		want := fmt.Sprint(i)
-		publisher.publish("calm", []byte(want))
-		if err := publisher.sync(""); err != nil {
-			t.Errorf("bystander, message %d: %v", i, err)
-			return
-		}
-		if msg, err := subscriber.next(); err != nil || string(msg.Data) != want {
-			t.Errorf("bystander, message %d: %q, %v", i, msg.Data, err)
-			return
 		}
 	}
 }

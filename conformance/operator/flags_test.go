@@ -112,6 +112,20 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
+// TestHostName compares how the log names a host that was given by its name.
+func TestHostName(t *testing.T) {
+	t.Parallel()
+	port := regexp.MustCompile(`\d+$`)
+	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+		server := harness.Start(t, seat, "-a", "localhost", "-m", "-1", "--profile", "-1")
+		var outcome strings.Builder
+		for _, pattern := range []string{`\[INF\] (Listening for client connections on .*)$`, `\[INF\] (Starting http monitor on .*)$`, `\[INF\] (profiling port: .*)$`} {
+			fmt.Fprintln(&outcome, port.ReplaceAllString(server.Await(pattern)[1], "<port>"))
+		}
+		return outcome.String()
+	})
+}
+
 // TestNoFlagIgnored walks the reference's flags: Peregrine either has each or
 // refuses to start with it, by name.
 func TestNoFlagIgnored(t *testing.T) {

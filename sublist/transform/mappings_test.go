@@ -3,6 +3,8 @@ package transform
 import (
 	"fmt"
 	"testing"
+
+	"peregrine/internal/randtest"
 )
 
 func TestMappingsChoose(t *testing.T) {
@@ -114,7 +116,7 @@ func TestMappingsErrors(t *testing.T) {
 
 // TestWeights draws from a seeded source.
 func TestWeights(t *testing.T) {
-	r := newRand(t)
+	r := randtest.New(t)
 	var ms Mappings
 	if err := ms.Add("s", Destination{Subject: "a", Weight: 50}, Destination{Subject: "b", Weight: 30}); err != nil {
 		t.Fatal(err)

@@ -2,24 +2,10 @@ package transform
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "seed of random tests; 0 picks one")
-
-func newRand(t testing.TB) *rand.Rand {
-	n := *seedFlag
-	if n == 0 {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d (rerun with -seed %d)", n, n)
-	return rand.New(rand.NewPCG(n, 1))
-}
 
 // six is a random source one can predict.
 func six(n uint32) uint32 { return 6 % n }
