@@ -61,8 +61,10 @@ type secure struct {
 	wire wire
 	out  Queue // ciphertext, and what was queued before TLS
 	hs   *handshake
-	open bool // the handshake succeeded
-	bye  bool // close_notify was sent
+	open bool  // the handshake succeeded
+	bye  bool  // close_notify was sent
+	mute bool  // an alert was sent: nothing more can be sealed
+	end  error // of the socket's input, if it came in the handshake
 }
 
 // StartTLS secures the connection from here on: what is queued already is sent

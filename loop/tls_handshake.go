@@ -230,7 +230,7 @@ func (c *Conn) handshakeDone(hs *handshake, err error) {
 	if err == nil {
 		// Nobody else has hs any more.
 		s.open = true
-		s.wire.shake = nil
+		s.wire.shake, s.end = nil, hs.end
 		if len(hs.in) > 0 { // else its memory, of a whole hello, would be kept
 			s.wire.left = hs.in
 		}
@@ -249,11 +249,6 @@ func (c *Conn) handshakeDone(hs *handshake, err error) {
 		c.Close(err)
 	default:
 		c.readTLS(0)
-		if hs.end == io.EOF {
-			c.Close(hs.end)
-		} else if hs.end != nil {
-			c.Abort(hs.end)
-		}
 	}
 	l.current = before
 }

@@ -1,6 +1,9 @@
 package loop
 
-import "errors"
+import (
+	"errors"
+	"io"
+)
 
 const (
 	pauseTLS = pauseHandler << 1 // the handshake has enough, or has failed
@@ -56,10 +59,16 @@ func (c *Conn) readTLS(n int) {
 	s.wire.in = nil
 	if !s.out.empty() { // an alert, or an answer to a new key
 		l.markDirty(c)
+		if lim := c.limit.Load(); lim != nil && lim.PendingMax > 0 && int64(c.unsent()) > lim.PendingMax {
+			c.Abort(ErrPendingExceeded)
+		}
+	}
+	if s.end != nil && errors.Is(err, errNoMore) {
+		err = s.end
 	}
 	switch {
 	case c.closing:
-	case err == nil && c.pauses&pauseHandler != 0: // goes on when the handler does
+	case c.pauses&pauseHandler != 0: // goes on when the handler does; an end is found again then
 	case err == nil:
 		l.Post(func() {
 			if c.fd >= 0 && !c.closing {
@@ -69,6 +78,8 @@ func (c *Conn) readTLS(n int) {
 				l.current = before
 			}
 		})
+	case err == s.end && err != io.EOF:
+		c.Abort(err)
 	case !errors.Is(err, errNoMore):
 		c.Close(err)
 	}
@@ -123,8 +134,13 @@ func (l *Loop) writeTLS(c *Conn) {
 	}
 	var err error
 	for {
-		if s.open {
-			if err = s.seal(l, q); err != nil {
+		if s.open && !s.mute {
+			if err = s.seal(l, q); err != nil && c.closing {
+				// After an alert nothing can be sealed, but it still has to go.
+				s.mute, err = true, nil
+				q.drop(l)
+			}
+			if err != nil {
 				break
 			}
 		}
@@ -133,7 +149,7 @@ func (l *Loop) writeTLS(c *Conn) {
 				break
 			}
 			s.bye = true
-			if s.conn.CloseWrite() != nil {
+			if s.mute || s.conn.CloseWrite() != nil {
 				break
 			}
 			continue

@@ -64,7 +64,7 @@ func TestVersions(t *testing.T) {
 						s.note("%s: %s", k.who, tls.CipherSuiteName(state.CipherSuite))
 					}
 				}
-				for i, c := range s.connections("") {
+				for i, c := range s.open() {
 					s.fields(fmt.Sprint("connection ", i), c, "tls_version", "tls_first", "tls_peer_certs")
 					s.note("with a suite: %v", c["tls_cipher_suite"] != nil)
 				}
@@ -101,7 +101,7 @@ func TestVerify(t *testing.T) {
 				s.try(fmt.Sprint(k.who, " ", tls.VersionName(version)), with(k.c, func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version }), "")
 			}
 		}
-		for i, c := range s.connections("") {
+		for i, c := range s.open() {
 			s.fields(fmt.Sprint("connection ", i), c, "tls_version", "tls_peer_certs", "authorized_user")
 		}
 		s.fields("varz", s.get("/varz"), "tls_required", "tls_verify", "tls_ocsp_peer_verify", "tls_cert_not_after")

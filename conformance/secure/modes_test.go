@@ -17,7 +17,7 @@ import (
 // plainSession talks without TLS and writes down INFO and the answer.
 func (s *seat) plainSession(who string) {
 	s.t.Helper()
-	s.note("%s: %s", who, s.plainAnswer())
+	s.note("%s: %s", who, s.counted(s.plainAnswer()))
 }
 
 func (s *seat) plainAnswer() string {
@@ -55,9 +55,9 @@ func TestMixed(t *testing.T) {
 		_, err = io.WriteString(nc, "T {\"verbose\":false}\r\nPING\r\n")
 		check(s.t, err)
 		line, err := readLine(nc)
-		s.note("in pieces: %q %s", line, ending(err))
+		s.note("in pieces: %q %s", s.counted(strings.TrimSpace(line)), ending(err))
 		s.fields("varz", s.get("/varz"), "tls_required", "tls_verify", "tls_timeout", "tls_cert_not_after")
-		for i, c := range s.connections("") {
+		for i, c := range s.open() {
 			s.fields(fmt.Sprint("connection ", i), c, "tls_version", "tls_first")
 		}
 	})
@@ -98,7 +98,7 @@ func TestFirst(t *testing.T) {
 								return false
 							}
 							sc := &secured{nc, bufio.NewReader(nc)}
-							s.note("first: %s %s", info(line), sc.session(""))
+							s.note("first: %s %s", info(line), s.counted(sc.session("")))
 							return true
 						})
 					}
@@ -108,7 +108,7 @@ func TestFirst(t *testing.T) {
 					if mixed && value != "true" && value != `"on"` {
 						s.plainSession("plain")
 					}
-					for i, c := range s.connections("") {
+					for i, c := range s.open() {
 						s.fields(fmt.Sprint("connection ", i), c, "tls_version", "tls_first")
 					}
 					s.note("warned: %d", s.Log.Count(`Clients that are not using "TLS Handshake First" option will fail to connect`))

@@ -155,7 +155,11 @@ func TestStaples(t *testing.T) {
 		{"ocsp { mode: always }", plain, "plain"}, {"ocsp { mode: always }", must, "must"},
 		{"ocsp { mode: never }", plain, "plain"}, {"ocsp { mode: never }", must, "must"},
 	} {
-		for _, s := range []int{ocsp.Good, ocsp.Revoked, ocsp.Unknown} {
+		states := []int{ocsp.Good, ocsp.Revoked, ocsp.Unknown}
+		if strings.Contains(c.mode, "never") || c.name == "plain" && !strings.Contains(c.mode, "always") {
+			states = states[1:2] // nobody asks
+		}
+		for _, s := range states {
 			t.Run(fmt.Sprint(c.mode, " ", c.name, " ", s), func(t *testing.T) {
 				r.say(r.state(s))
 				config := block(a, c.cert) + c.mode + "\nstore_dir: \"<folder>\"\n"

@@ -29,6 +29,7 @@ type seat struct {
 	file, folder string
 	out          strings.Builder
 	seen         map[string]int // how often a line of the log was awaited
+	live         int            // connections that clients were let in by and have not closed
 }
 
 // compare runs fn with a server of each kind and this configuration, then
@@ -210,7 +211,7 @@ func (s *seat) try(who string, config *tls.Config, connect string) *secured {
 	s.t.Helper()
 	sc := s.upgrade(who, config, false)
 	if sc != nil {
-		s.note("%s: %s", who, sc.session(connect))
+		s.note("%s: %s", who, s.counted(sc.session(connect)))
 	}
 	return sc
 }
@@ -264,6 +265,25 @@ func (s *seat) connections(query string) []map[string]any {
 	for _, c := range s.get("/connz?sort=cid&auth=1&" + query)["connections"].([]any) {
 		all = append(all, c.(map[string]any))
 	}
+	return all
+}
+
+// counted counts a client by the last thing that its server has said.
+func (s *seat) counted(said string) string {
+	if strings.HasSuffix(said, "PONG") {
+		s.live++
+	}
+	return said
+}
+
+// open returns the connections of clients that were let in, once those that
+// were not are gone.
+func (s *seat) open() (all []map[string]any) {
+	s.t.Helper()
+	harness.Poll(s.t, "connections", func() bool {
+		all = s.connections("")
+		return len(all) == s.live
+	})
 	return all
 }
 

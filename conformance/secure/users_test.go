@@ -114,10 +114,11 @@ authorization { users: [
 		for i, c := range cases {
 			sc := s.try(c.who, clients[i], c.connect)
 			if sc != nil {
-				for _, shown := range s.connections("") {
+				for _, shown := range s.open() {
 					s.fields(c.who, shown, "authorized_user", "account", "tls_peer_certs")
 				}
 				_ = sc.Close()
+				s.live = 0
 				harness.Poll(s.t, "no connection", func() bool { return len(s.connections("")) == 0 })
 			}
 		}
@@ -144,7 +145,7 @@ no_auth_user: b
 				if more == "allow_non_tls: true" {
 					s.plainSession("plain")
 				}
-				for _, shown := range s.connections("") {
+				for _, shown := range s.open() {
 					s.fields("connection", shown, "authorized_user", "account", "tls_version")
 				}
 				s.note("multiple: %d", s.Log.Count(`Multiple peer certificates found, selecting first`))
