@@ -229,8 +229,9 @@ func TestCut(t *testing.T) {
 				f.send(all[cut:])
 				s.note("%d: %s", cut, f.lines(3))
 			} else {
+				// The reference may close before it has delivered.
 				check(s.t, closeWrite(f.raw))
-				s.note("%d: %s", cut, f.rest())
+				_ = f.rest()
 			}
 		}
 	})

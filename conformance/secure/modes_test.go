@@ -41,6 +41,7 @@ func ending(err error) string {
 
 // TestMixed: clients that want TLS and clients that do not, at one port.
 func TestMixed(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t, "authority")
 	server := a.issue(t, "server", nil)
 	compare(t, block(a, server, "timeout: 20")+"allow_non_tls: true\n", func(s *seat) {
@@ -133,6 +134,7 @@ func TestFirst(t *testing.T) {
 
 // TestTimeout: handshakes that do not come or do not end.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t, "authority")
 	server := a.issue(t, "server", nil)
 	for _, first := range []bool{false, true} {
@@ -170,6 +172,7 @@ func TestTimeout(t *testing.T) {
 
 // TestRate: handshakes over the limit of a second are told so in clear.
 func TestRate(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t, "authority")
 	compare(t, block(a, a.issue(t, "server", nil), "connection_rate_limit: 2", "timeout: 20"), func(s *seat) {
 		// What the server says in clear is what the handshake stumbles over.
