@@ -169,6 +169,9 @@ func (s *Stream) raw(b *block, slot int) ([]byte, error) {
 			return record, nil
 		}
 		if records, err = s.chunkBytes(b, c); err != nil {
+			if record := s.spared(err, b, c, from, to); record != nil {
+				return record, nil
+			}
 			return nil, err
 		}
 	}
@@ -226,7 +229,8 @@ const gapMax = 1024
 func (s *Stream) roomFor(seq Seq, size int) *block {
 	if n := len(s.blocks); n > 0 {
 		b := s.blocks[n-1]
-		if !b.sealed && b.ix != nil && (b.end == 0 || int(b.end)+size <= s.options.BlockBytes) && seq-b.next() <= gapMax {
+		if !b.sealed && b.ix != nil && (b.end == 0 || int(b.end)+size <= s.options.BlockBytes) && seq-b.next() <= gapMax &&
+			b.slots < slotsMax-gapMax {
 			return b
 		}
 		s.seal(b)

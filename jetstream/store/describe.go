@@ -22,7 +22,7 @@ func DescribeRecord(kind uint8, payload []byte) string {
 			return fmt.Sprintf("consumer delivered %d/%d, floor %d/%d, %d pending, %d settled", ch.Delivered.Delivery,
 				ch.Delivered.Stream, ch.AckFloor.Delivery, ch.AckFloor.Stream, len(ch.Pending), len(ch.Settled))
 		}
-	case logRemove, logErase, logCompact, logTruncate, logSkip:
+	case logRemove, logErase, logCompact, logTruncate, logSkip, logLost:
 		return describeNumbers(kind, payload)
 	}
 	return fmt.Sprintf("unknown kind %d, %d bytes", kind, len(payload))
@@ -42,7 +42,7 @@ func describeMessage(b []byte) string {
 
 func describeNumbers(kind uint8, b []byte) string {
 	var text strings.Builder
-	text.WriteString(map[uint8]string{logRemove: "remove", logErase: "erase", logCompact: "compact to", logTruncate: "truncate to", logSkip: "skip to (and time)"}[kind])
+	text.WriteString(map[uint8]string{logRemove: "remove", logErase: "erase", logCompact: "compact to", logTruncate: "truncate to", logSkip: "skip to (and time)", logLost: "lost"}[kind])
 	for n := 0; len(b) > 0; n++ {
 		v, k := binary.Uvarint(b)
 		if k <= 0 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -78,6 +79,7 @@ type blockFile struct {
 	indexDue   bool
 	dirty      bool        // written since its last sync
 	bad        bool        // cannot be read whole, so not compacted
+	heal       bool        // to be rewritten without what is damaged
 	file       vfs.File    // to read, nil if not open
 	mapping    vfs.Mapping // of a sealed block, nil if not mapped
 }
@@ -86,11 +88,18 @@ type blockFile struct {
 type garbage struct {
 	name string
 	wipe bool // overwrite it first: it holds erased messages
+	keep bool // move it to quarantine instead: it is evidence
 }
 
 func (d *disk) path(name string) string { return path.Join(d.files.Dir, name) }
 
 func blockName(id, generation uint32) string { return fmt.Sprintf("%08x.%x.blk", id, generation) }
+
+// blockOfName reads a name made by blockName.
+func blockOfName(name string) (id, generation uint32, ok bool) {
+	n, err := fmt.Sscanf(name, "%08x.%x.blk", &id, &generation)
+	return id, generation, n == 2 && err == nil && name == blockName(id, generation)
+}
 
 func (b *block) fileName() string { return blockName(b.id, b.generation) }
 
@@ -103,6 +112,7 @@ func (s *Stream) seal(b *block) {
 	s.closeChunk(b)
 	if s.disk != nil {
 		b.indexDue = true
+		s.waste = s.waste || int(b.end) < s.options.BlockBytes/4
 	}
 }
 
@@ -126,7 +136,7 @@ func (s *Stream) discard(b *block) {
 	}
 	s.closeFiles(b)
 	if b.size > 0 || s.busy != nil {
-		s.garbage = append(s.garbage, garbage{b.fileName(), s.erasing[b]})
+		s.garbage = append(s.garbage, garbage{b.fileName(), s.erasing[b], b.heal})
 	}
 	delete(s.erasing, b)
 }
@@ -204,6 +214,23 @@ func (s *Stream) chunkBytes(b *block, c *chunk) ([]byte, error) {
 	return c.mem, nil
 }
 
+// spared is a record of a chunk that is damaged elsewhere, nil if it is not good
+// either, or if only the whole chunk could tell.
+func (s *Stream) spared(damage error, b *block, c *chunk, from, to uint32) []byte {
+	if !errors.Is(damage, ErrCorrupt) || c.place.stored < c.size || b.file == nil || to-from < recordMin {
+		return nil
+	}
+	record := make([]byte, to-from)
+	if n, _ := b.file.ReadAt(record, c.place.off+chunkHead+int64(from-c.start)); n < len(record) {
+		return nil // the chunk's error is told
+	}
+	var m Message
+	if recordOf(record, &m, s.identity) != nil {
+		return nil
+	}
+	return record
+}
+
 // evict takes written chunks out of memory, oldest first, until the cache is half
 // full. What it took may still be in the hands of readers.
 func (s *Stream) evict(keep *chunk) {
@@ -265,7 +292,7 @@ func (s *Stream) loadColumns(b *block) error {
 	if err != nil {
 		return fmt.Errorf("store: columns of block %d: %w", b.id, err)
 	}
-	return s.adopt(b, ix)
+	return s.adopt(b, ix, b.end)
 }
 
 // Trim gives back memory that can be read again from disk: written chunks beyond

@@ -50,7 +50,7 @@
 //
 //	<stream>/state.a, state.b      checkpoint, twice       appendState
 //	<stream>/<block>.<gen>.blk     chunks of one block     appendChunk
-//	<stream>/quarantine/           what nobody knows
+//	<stream>/quarantine/           what nobody knows, and evidence of damage
 //	<folder>/<consumer>.a, .b      consumer, twice         Consumer.encode
 //
 //	block    ┌ chunk ────────┬ chunk ────────┬ columns ──┬ chunk ─┬ columns ──┐
@@ -59,7 +59,8 @@
 //
 // A chunk's head has block, generation and codec, and sums of itself, its place in
 // the file and its payload: a stale or misdirected chunk is seen. Compaction
-// writes a block's next generation. The state holds everything but messages and
+// writes a block's next generation, or that of small neighbours as one block, which
+// begins with its first live message. The state holds everything but messages and
 // columns; places of chunks are in it, so data behind them does not exist. A
 // restart reads the state, the columns and the chunks behind the newest columns.
 // Removals are in the log and in the state's set of missing sequences; blocks hold
@@ -75,7 +76,10 @@
 // A failed write or sync stops the stream: changes answer ErrStopped, reads go on.
 // A torn state is the older copy's turn. Bad columns are made again from records.
 // Bad records are lost: Load answers ErrCorrupt, LoadNext a LostError, counts do
-// without them, and that is remembered. So are messages that were in a damaged
+// without them, and that is remembered. Of a bad chunk in the clear the records that
+// are good by their own sums are not lost; they move to a new file, and the old one
+// goes to quarantine. Open finds that in the chunks it reads, Scrub in all; what Scrub
+// fences is in the log, because limits count what is there. So are messages that were in a damaged
 // part of the log (LogDamaged). With both copies of the state bad, Open
 // answers ErrCorrupt and touches nothing. Unknown files go to quarantine. A change
 // that failed may be in the log: it is unknown, not undone.

@@ -52,8 +52,8 @@ func (s *Stream) Work() *Job {
 	case s.want:
 		j = s.checkpointJob()
 	default:
-		if b := s.wasteful(); b != nil {
-			j = s.compactJob(b)
+		if blocks := s.wasteful(); blocks != nil {
+			j = s.compactJob(blocks)
 		} else if s.unwritten() >= s.files.FlushBytes {
 			j = s.writeJob(false)
 		}
@@ -293,10 +293,16 @@ func (s *Stream) written(t *target, sync bool) {
 	}
 }
 
-// remove deletes files that nothing refers to any more.
+// remove deletes files that nothing refers to any more, or sets them aside.
 func (j *Job) remove(list []garbage) error {
 	for _, g := range list {
 		name := j.path(g.name)
+		if g.keep && !g.wipe {
+			if _, err := j.files.setAside(g.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("store: quarantine %s: %w", name, err)
+			}
+			continue
+		}
 		if g.wipe {
 			if err := wipe(j.files.FS, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("store: erase %s: %w", name, err)

@@ -21,6 +21,7 @@ const (
 	logTruncate            // uvarint: sequence
 	logSkip                // uvarints: sequence, time
 	logLimits              // see appendLimits
+	logLost                // pairs of uvarints: first, last; found damaged, see Scrub
 )
 
 // log records a change as numbers.
@@ -98,7 +99,7 @@ func (s *Stream) replayNumbers(kind uint8, b []byte) error {
 		}
 		b = b[n:]
 		second := uint64(0)
-		if kind == logRemove || kind == logSkip {
+		if kind == logRemove || kind == logSkip || kind == logLost {
 			if second, n = binary.Uvarint(b); n <= 0 {
 				return ErrCorrupt
 			}
@@ -130,14 +131,14 @@ func (s *Stream) reach(seq Seq) {
 
 // missed tells whether a record may be about a message that is lost.
 func (s *Stream) missed(err error) bool {
-	return s.disk != nil && s.holed && (errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt))
+	return s.disk != nil && (s.holed || s.lost.Len() > 0) && (errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt))
 }
 
 func (s *Stream) replayOne(kind uint8, first, second uint64) (err error) {
 	seq := Seq(first)
 	if s.disk != nil && s.hole && seq < firstStale && Seq(second) < firstStale {
 		switch kind {
-		case logRemove, logErase, logTruncate:
+		case logRemove, logErase, logTruncate, logLost:
 			s.reach(max(seq, Seq(second)))
 		case logSkip:
 			s.reach(seq)
@@ -151,6 +152,17 @@ func (s *Stream) replayOne(kind uint8, first, second uint64) (err error) {
 		for ; seq <= Seq(second) && err == nil; seq++ {
 			if err = s.removeQuiet(seq); s.missed(err) {
 				err = nil
+				seq = s.skipAbsent(seq)
+			}
+		}
+	case logLost:
+		if first > second || Seq(second) > s.last {
+			return ErrCorrupt
+		}
+		for ; seq <= Seq(second) && err == nil; seq++ {
+			if err = s.loseOne(seq); err == ErrNotFound {
+				err = nil
+				seq = s.skipAbsent(seq)
 			}
 		}
 	case logErase:

@@ -190,8 +190,8 @@ func (s *Stream) tidyFolder(r *Report) error {
 // the last checkpoint: what it holds is in the log or in the generation before.
 // The next checkpoint does without it, and until then nothing takes its name.
 func (s *Stream) unfinished(name string, next uint32, blocks map[uint32]*block) bool {
-	var id, generation uint32
-	if n, err := fmt.Sscanf(name, "%08x.%x.blk", &id, &generation); n != 2 || err != nil || name != blockName(id, generation) {
+	id, generation, ok := blockOfName(name)
+	if !ok {
 		return false
 	}
 	b := blocks[id]
@@ -207,30 +207,42 @@ func (s *Stream) unfinished(name string, next uint32, blocks map[uint32]*block) 
 	return true
 }
 
+// quarantine moves away a file that nobody knows.
 func (s *Stream) quarantine(name string) error {
-	target := path.Join(s.files.Dir, quarantineDir)
-	if err := s.files.FS.MkdirAll(target); err != nil {
-		return fmt.Errorf("store: make %s: %w", target, err)
-	}
-	to := path.Join(target, name)
-	for i := 1; ; i++ {
-		if _, err := s.files.FS.Stat(to); err != nil {
-			break
-		}
-		to = path.Join(target, fmt.Sprintf("%s.%d", name, i))
-	}
-	s.files.Logf("store: %s: nobody knows %s: moved to %s", s.files.Dir, name, to)
-	err := s.files.FS.Rename(s.path(name), to)
-	if err == nil {
-		err = s.files.FS.SyncDir(target)
-	}
-	if err == nil {
-		err = s.files.FS.SyncDir(s.files.Dir)
-	}
+	to, err := s.files.setAside(name)
 	if err != nil {
 		return fmt.Errorf("store: quarantine %s: %w", name, err)
 	}
+	s.files.Logf("store: %s: nobody knows %s: moved to %s", s.files.Dir, name, to)
 	return nil
+}
+
+// setAside moves a file of a stream's folder to quarantine, where a crash does not
+// lose it, and returns its new name.
+func (f Files) setAside(name string) (to string, err error) {
+	target := path.Join(f.Dir, quarantineDir)
+	if err := f.FS.MkdirAll(target); err != nil {
+		return "", err
+	}
+	if err := f.FS.SyncDir(f.Dir); err != nil {
+		return "", err
+	}
+	to = path.Join(target, name)
+	for i := 1; ; i++ {
+		if _, err := f.FS.Stat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+		to = path.Join(target, fmt.Sprintf("%s.%d", name, i))
+	}
+	if err := f.FS.Rename(path.Join(f.Dir, name), to); err != nil {
+		return "", err
+	}
+	if err := f.FS.SyncDir(target); err != nil {
+		return to, err
+	}
+	return to, f.FS.SyncDir(f.Dir)
 }
 
 // isBroken tells damage from trouble that may pass.

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"peregrine/jetstream/store/seqset"
 )
@@ -49,15 +51,21 @@ func (s *Stream) recoverBlock(b *block, r *Report) error {
 			b.indexDue = true
 		}
 	}
+	end := uint32(0) // of the last good record
+	if from > 0 {
+		last := b.chunks[from-1]
+		end = last.start + last.size
+	}
 	for _, c := range b.chunks[from:] {
-		if err := s.scanChunk(b, ix, c); err != nil {
+		if err := s.scanChunk(b, ix, c, &end); err != nil {
 			if err := s.damaged(r, b, "records", err); err != nil {
 				return err
 			}
-			b.indexDue = true
+			b.indexDue, b.heal = true, true
+			s.waste, s.want = true, true
 		}
 	}
-	return s.adopt(b, ix)
+	return s.adopt(b, ix, end)
 }
 
 // damaged notes damage; it returns errors that are none.
@@ -71,11 +79,15 @@ func (s *Stream) damaged(r *Report, b *block, what string, err error) error {
 	return nil
 }
 
-// scanChunk adds the records of a chunk to columns.
-func (s *Stream) scanChunk(b *block, ix *columns, c *chunk) error {
-	records, err := s.readChunk(nil, b, kindRecords, c.place)
-	if err != nil {
-		return err
+// scanChunk adds the records of a chunk to columns. end is where the last good
+// record ends: what is missing begins there, so that its offset ends that record.
+// Of a damaged chunk it takes what is good by itself, and returns the error.
+func (s *Stream) scanChunk(b *block, ix *columns, c *chunk, end *uint32) error {
+	records, damage := s.readChunk(nil, b, kindRecords, c.place)
+	if damage != nil {
+		if records = sparedRecords(damage, b.file, c.place, c.size); records == nil {
+			return damage
+		}
 	}
 	if len(records) < int(c.size) {
 		return fmt.Errorf("chunk at %d is short: %w", c.place.off, ErrCorrupt)
@@ -87,31 +99,80 @@ func (s *Stream) scanChunk(b *block, ix *columns, c *chunk) error {
 			ix.ids[name] = uint32(i)
 		}
 	}
-	var m Message
-	for at := uint32(0); at < c.size; {
-		n := recordLen(records[at:])
-		if n == 0 {
+	budget := salvageHashes * len(records)
+	for at := 0; at < len(records); {
+		n := s.scanRecord(b, ix, records[at:], c.start+uint32(at), *end)
+		if n > 0 {
+			at += n
+			*end = c.start + uint32(at)
+			continue
+		}
+		if damage == nil {
 			return fmt.Errorf("record at %d of chunk at %d: %w", at, c.place.off, ErrCorrupt)
 		}
-		record := records[at : at+uint32(n)]
-		word, err := uint32(0), error(nil)
-		if seq, gone := erased(record, s.identity); gone {
-			m, word = Message{Seq: seq}, slotAbsent|slotErased
-		} else {
-			err = recordOf(record, &m, s.identity)
+		for at++; at < len(records) && !s.plausible(b, ix, records[at:], &budget); at++ {
 		}
-		slot := int(m.Seq - b.first)
-		if err != nil || m.Seq < b.first || slot < len(ix.offset) || slot >= b.slots {
-			return fmt.Errorf("record at %d of chunk at %d: %w", at, c.place.off, ErrCorrupt)
-		}
-		ix.pad(slot, c.start+at)
-		if word == 0 {
-			word = ix.word(&m)
-		}
-		ix.push(c.start+at, word, chainFar)
-		at += uint32(n)
 	}
-	return nil
+	return damage
+}
+
+// salvageHashes bounds how many bytes are hashed in search of good records, in
+// times the length of the chunk: payloads may look like records at every step.
+const salvageHashes = 16
+
+// plausible tells whether b may begin a record that comes next in a block, and
+// takes what it costs to know off the budget.
+func (s *Stream) plausible(b *block, ix *columns, records []byte, budget *int) bool {
+	n := recordLen(records)
+	if n == 0 {
+		return false
+	}
+	seq := Seq(little.Uint64(records[16:]))
+	if seq < b.first+Seq(len(ix.offset)) || seq >= b.next() {
+		return false
+	}
+	*budget -= n
+	return *budget >= 0
+}
+
+// scanRecord adds the record at the beginning of records, at an offset of the block,
+// and returns its length, 0 if there is none that may come next. end is that of the
+// record before.
+func (s *Stream) scanRecord(b *block, ix *columns, records []byte, offset, end uint32) int {
+	n := recordLen(records)
+	if n == 0 {
+		return 0
+	}
+	var m Message
+	word, err := uint32(0), error(nil)
+	if seq, gone := erased(records[:n], s.identity); gone {
+		m, word = Message{Seq: seq}, slotAbsent|slotErased
+	} else {
+		err = recordOf(records[:n], &m, s.identity)
+	}
+	slot := int(m.Seq - b.first)
+	if err != nil || m.Seq < b.first || slot < len(ix.offset) || slot >= b.slots {
+		return 0
+	}
+	ix.pad(slot, end)
+	if word == 0 {
+		word = ix.word(&m)
+	}
+	ix.push(offset, word, chainFar)
+	return n
+}
+
+// sparedRecords are the bytes of a damaged chunk as they are, nil if they are no
+// records in the clear. Whoever uses them checks each record.
+func sparedRecords(damage error, f io.ReaderAt, p place, size uint32) []byte {
+	if !errors.Is(damage, ErrCorrupt) || f == nil || p.stored < size {
+		return nil
+	}
+	raw := make([]byte, size)
+	if n, _ := f.ReadAt(raw, p.off+chunkHead); n == 0 {
+		return nil // the damage is told
+	}
+	return raw // what is beyond the end of the file is zero, and no record
 }
 
 // word is what columns.subject says of a message.
@@ -143,12 +204,12 @@ func (ix *columns) push(offset, word, back uint32) {
 }
 
 // adopt makes columns from disk those of a block: cut or filled to its slots,
-// with what was removed since marked.
-func (s *Stream) adopt(b *block, ix *columns) error {
+// with what was removed since marked. end is where their last record ends.
+func (s *Stream) adopt(b *block, ix *columns, end uint32) error {
 	if n := b.slots; len(ix.offset) > n {
 		ix.offset, ix.subject, ix.back = ix.offset[:n:n], ix.subject[:n:n], ix.back[:n:n]
 	}
-	ix.pad(b.slots, b.end)
+	ix.pad(b.slots, min(end, b.end))
 	if n := len(ix.offset); n > 0 && ix.offset[n-1] > b.end {
 		return fmt.Errorf("store: columns of block %d: %w", b.id, ErrCorrupt)
 	}
@@ -258,14 +319,19 @@ func (s *Stream) fence(r *Report) error {
 
 // lose notes that what is not removed between first and end is lost.
 func (s *Stream) lose(first, end Seq) {
-	for seq := first; seq < end; {
-		seq = Seq(s.deleted.NextAbsent(uint64(seq)))
-		if seq >= end {
+	for first < end {
+		first = Seq(s.deleted.NextAbsent(uint64(first)))
+		if first >= end {
 			return
 		}
-		s.lost.Add(uint64(seq), uint64(seq))
-		s.deleted.Add(uint64(seq), uint64(seq))
-		s.wheel.Forget(uint64(seq))
-		seq++
+		last := end - 1
+		s.deleted.Each(uint64(first), uint64(last), func(r seqset.Range) bool {
+			last = Seq(r.First) - 1
+			return false
+		})
+		s.lost.Add(uint64(first), uint64(last))
+		s.deleted.Add(uint64(first), uint64(last))
+		s.wheel.Forget(uint64(first), uint64(last))
+		first = last + 1
 	}
 }

@@ -34,7 +34,7 @@ var stateNames = [2]string{"state.a", "state.b"}
 // Shape: uvarints, signed ones zigzag: identity, log position, limits (see
 // appendLimits), first, last, started, last time, messages, bytes, next block;
 // the deleted set; the wheel; the set of lost ones; garbage: count, and for each its name's length,
-// name, wipe; blocks: count, and for each see appendBlock.
+// name, wipe + 2 keep; blocks: count, and for each see appendBlock.
 func (s *Stream) appendState(dst []byte, position uint64) []byte {
 	dst = binary.AppendUvarint(dst, s.identity)
 	dst = binary.AppendUvarint(dst, position)
@@ -53,7 +53,7 @@ func (s *Stream) appendState(dst []byte, position uint64) []byte {
 	for _, g := range s.garbage {
 		dst = binary.AppendUvarint(dst, uint64(len(g.name)))
 		dst = append(dst, g.name...)
-		dst = binary.AppendUvarint(dst, boolean(g.wipe))
+		dst = binary.AppendUvarint(dst, boolean(g.wipe)+2*boolean(g.keep))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.blocks)))
 	for _, b := range s.blocks {
@@ -177,7 +177,11 @@ func (s *Stream) decodeState(b []byte) error {
 	}
 	for range r.count(2) {
 		g := garbage{name: string(r.take(r.count(1)))}
-		g.wipe = r.flag()
+		flags := r.number(3)
+		g.wipe, g.keep = flags&1 != 0, flags&2 != 0
+		if _, _, ok := blockOfName(g.name); !ok {
+			return ErrCorrupt // it would be removed
+		}
 		s.garbage = append(s.garbage, g)
 	}
 	for range r.count(16) {
@@ -214,7 +218,7 @@ func (s *Stream) decodeBlock(r *reader) {
 		b.chunks = append(b.chunks, c)
 	}
 	if end != uint64(b.end) || b.indexed > len(b.chunks) || b.live > b.slots || b.first == 0 ||
-		uint64(b.slots) > (uint64(b.end)/recordMin+1)*(gapMax+1) ||
+		b.slots > slotsMax ||
 		(b.index.written() && b.index.off+b.index.room() > b.size) {
 		r.bad = true
 	}

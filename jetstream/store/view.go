@@ -1,9 +1,6 @@
 package store
 
-import (
-	"fmt"
-	"sort"
-)
+import "sort"
 
 // A View is where a message is, for a reader on another goroutine: made by the
 // owner, it is used once and soon. What it finds in memory stays good whatever
@@ -126,81 +123,3 @@ func (c *coldBlock) address(p place) address { return address{c.id, c.generation
 
 // Hot tells whether Load will not touch the disk.
 func (v *View) Hot() bool { return v.cold == nil }
-
-// A Scrub reads all chunks of a stream's files in the background, a block a job.
-type Scrub struct {
-	next uint32
-	// Blocks and Bytes were read so far; Damage is what was found.
-	Blocks int
-	Bytes  int64
-	Damage []error
-}
-
-// Scrub returns a job that reads the next block of a stream on disk and checks
-// every sum, nil when all were read or another job is running. Like jobs of Work
-// it is run anywhere and then given to Finish.
-func (s *Stream) Scrub(sc *Scrub) *Job {
-	if s.disk == nil || s.busy != nil || s.stopped != nil {
-		return nil
-	}
-	for _, b := range s.blocks {
-		if b.id < sc.next || b.size == 0 {
-			continue
-		}
-		sc.next = b.id + 1
-		j := s.scrubJob(sc, b)
-		var err error
-		if j.codec, err = s.newFormat(); err != nil {
-			s.stop(err)
-			return nil
-		}
-		j.files = s.files
-		s.busy = j
-		return j
-	}
-	return nil
-}
-
-func (s *Stream) scrubJob(sc *Scrub, b *block) *Job {
-	name, at, index := s.path(b.fileName()), address{block: b.id, generation: b.generation}, b.index
-	var places []place
-	for _, c := range b.chunks {
-		if c.place.written() {
-			places = append(places, c.place)
-		}
-	}
-	var damage []error
-	read := int64(0)
-	return &Job{
-		run: func(j *Job) error {
-			f, err := j.files.FS.Open(name, 0)
-			if err != nil {
-				damage = append(damage, fmt.Errorf("store: scrub %s: %w", name, err))
-				return nil
-			}
-			defer f.Close()
-			check := func(kind uint8, p place) {
-				at.off = p.off
-				if _, err := readPlace(nil, f, j.codec, kind, at, p); err != nil {
-					damage = append(damage, err)
-				}
-				read += p.room()
-			}
-			for _, p := range places {
-				check(kindRecords, p)
-			}
-			if index.written() {
-				check(kindIndex, index)
-			}
-			return nil
-		},
-		finish: func(*Job) {
-			sc.Blocks++
-			sc.Bytes += read
-			for _, err := range damage {
-				s.files.Logf("store: scrub: %v", err)
-			}
-			sc.Damage = append(sc.Damage, damage...)
-		},
-	}
-}

@@ -87,12 +87,18 @@ func (w *Wheel) Remove(seq uint64, deadline int64) bool {
 	return true
 }
 
-// Forget is Remove for a caller that lost the deadline; it looks everywhere.
-func (w *Wheel) Forget(seq uint64) {
+// Forget is Remove of all sequences from first to last for a caller that lost the
+// deadlines; it looks everywhere.
+func (w *Wheel) Forget(first, last uint64) {
+	if w.count == 0 {
+		return
+	}
 	for _, entries := range w.slots {
-		if _, there := entries[seq]; there {
-			delete(entries, seq)
-			w.count--
+		for seq := range entries {
+			if seq >= first && seq <= last {
+				delete(entries, seq)
+				w.count--
+			}
 		}
 	}
 }
