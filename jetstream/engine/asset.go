@@ -69,6 +69,7 @@ type keeper interface {
 	stopped() error
 	stop(error)
 	close()
+	scrub(*store.Scrub) *store.Job
 }
 
 // ID numbers the stream or consumer.
@@ -141,6 +142,8 @@ func (st *Stream) stopped() error      { return st.Messages.Stopped() }
 func (st *Stream) stop(err error)      { st.Messages.Stop(err) }
 func (st *Stream) close()              { st.Messages.Close() }
 
+func (st *Stream) scrub(sc *store.Scrub) *store.Job { return st.Messages.Scrub(sc) }
+
 func (c *Consumer) begin()              { c.State.Checkpoint() }
 func (c *Consumer) job() *store.Job     { return c.State.Work() }
 func (c *Consumer) finish(j *store.Job) { c.State.Finish(j) }
@@ -148,6 +151,8 @@ func (c *Consumer) unfinished() bool    { return c.State.Checkpointing() }
 func (c *Consumer) stopped() error      { return c.State.Stopped() }
 func (c *Consumer) stop(err error)      { c.State.Stop(err) }
 func (c *Consumer) close()              { c.State.Stop(ErrClosing) }
+
+func (c *Consumer) scrub(sc *store.Scrub) *store.Job { return c.State.Scrub(sc) }
 
 // Folders of the data directory.
 const (

@@ -161,6 +161,13 @@ func (c *catalog) kept(k *snapshot) {
 	c.generation, c.position = k.generation, k.position
 }
 
+// written is the generation of the files.
+func (c *catalog) written() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.generation
+}
+
 // find returns an entry, nil if there is none. It is immutable.
 func (c *catalog) find(id ID) *entry {
 	c.mu.Lock()

@@ -646,3 +646,5 @@ func (nothing) unfinished() bool  { return false }
 func (nothing) stopped() error    { return nil }
 func (nothing) stop(error)        {}
 func (nothing) close()            {}
+
+func (nothing) scrub(sc *store.Scrub) *store.Job { return nil }

@@ -3,9 +3,11 @@ package engine
 import (
 	"errors"
 	"io"
+	"time"
 
 	"peregrine/jetstream/commitlog"
 	"peregrine/jetstream/store"
+	"peregrine/jetstream/store/seqset"
 )
 
 // An ID numbers a stream or a consumer of one data directory. It is never used
@@ -44,6 +46,14 @@ type Options struct {
 	Stream func(id ID, meta []byte) StreamOptions
 	// Consumer tells the keys of a consumer's files.
 	Consumer func(id, stream ID, meta []byte) []store.Key
+	// ScrubRate is how many bytes a second are read in the background to find damage
+	// before somebody needs what is damaged. Default 4 MiB; negative never.
+	ScrubRate int64
+	// ScrubRest is the time between two rounds. Default an hour.
+	ScrubRest time.Duration
+	// Damaged, if set, is told what a round found, on the goroutine of a shard, when
+	// it is fenced.
+	Damaged func(Damage)
 	// Random is where keys and identities come from. Default crypto/rand.
 	Random io.Reader
 	// Logf, if set, is told what an operator should know.
@@ -56,6 +66,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Workers <= 0 {
 		o.Workers = 16
+	}
+	if o.ScrubRate == 0 {
+		o.ScrubRate = 4 << 20
+	}
+	if o.ScrubRest <= 0 {
+		o.ScrubRest = time.Hour
+	}
+	if o.Damaged == nil {
+		o.Damaged = func(Damage) {}
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
@@ -70,6 +89,13 @@ func (o Options) withDefaults() Options {
 		o.Consumer = func(ID, ID, []byte) []store.Key { return nil }
 	}
 	return o
+}
+
+// Damage is something on disk that is not what was written.
+type Damage struct {
+	ID     ID // of a stream or consumer, 0 for the catalog
+	Errors []error
+	Lost   []seqset.Range // messages that cannot be read any more
 }
 
 // StreamOptions is how one stream is kept.

@@ -76,6 +76,7 @@ type Shard struct {
 	keepAt     int64
 	keepBefore commitlog.Position // as asset.before, of the catalog
 	noted      Mark               // of the newest change of the catalog
+	scrubs     scrubber
 	closing    bool
 	idle       bool // closed: nothing is left to do
 }
@@ -189,6 +190,7 @@ func (s *Shard) Step(now int64) (more bool) {
 	s.keep(now)
 	s.hasten()
 	s.trim(now)
+	s.scrub(now)
 	s.idle = s.closing && s.finished()
 	return more && !s.Full()
 }

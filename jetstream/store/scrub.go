@@ -13,14 +13,15 @@ import (
 // A Scrub is one round over the files of a stream: every sum is checked, past the
 // page cache where the disk allows that. What it finds damaged is fenced: messages
 // that cannot be read are lost from then on, the others are moved to a new file and
-// the old one to quarantine.
+// the old one to quarantine. That takes a checkpoint, which whoever runs a Scrub asks
+// for when Damage grows.
 //
-//	Scrub ─▶ job: read a piece ─▶ Finish: fence ─▶ log, checkpoint ─▶ rewrite, quarantine
+//	Scrub ─▶ job: read a piece ─▶ Finish: fence, log ─▶ checkpoint ─▶ rewrite, quarantine
 type Scrub struct {
 	block      uint32 // where to go on: a block,
 	generation uint32 // its file,
 	chunk      int    // and how many of its chunks were read
-	states     bool   // both copies of the state were looked at
+	copies     bool   // of the state, or of a consumer: both were looked at
 	done       bool
 
 	// Blocks and Bytes were read so far.
@@ -75,10 +76,10 @@ func (s *Stream) scrubNext(sc *Scrub) *Job {
 		}
 		return s.scrubJob(sc, b)
 	}
-	if sc.states {
+	if sc.copies {
 		return nil
 	}
-	sc.states = true
+	sc.copies = true
 	return s.scrubStates(sc)
 }
 
@@ -217,7 +218,7 @@ func (s *Stream) scrubbed(sc *Scrub, p *scrubbed) {
 				return
 			}
 			b.heal, b.bad = true, false
-			s.waste, s.want = true, true
+			s.waste = true
 		}
 	}
 	s.tellLost(sc, lost)
@@ -320,7 +321,7 @@ func (s *Stream) skipAbsent(seq Seq) Seq {
 // reindex makes a block's columns due to be written again; they are made from the
 // records if they are not in memory.
 func (s *Stream) reindex(sc *Scrub, b *block) error {
-	b.indexDue, s.want = true, true
+	b.indexDue = true
 	if b.ix != nil {
 		return nil
 	}
@@ -374,23 +375,56 @@ func (s *Stream) recount(sc *Scrub) error {
 // scrubStates returns a job that looks at both copies of the state. A bad one is
 // written again by the next checkpoint.
 func (s *Stream) scrubStates(sc *Scrub) *Job {
-	generation := s.generation
+	names := []string{s.path(stateNames[0]), s.path(stateNames[1])}
+	return scrubCopies(sc, names, stateMax, s.generation, s.note, func(j *Job, b []byte) (uint64, error) {
+		_, generation, err := (&disk{files: j.files}).openState(b)
+		return generation, err
+	})
+}
+
+// Scrub is like that of a Stream: it looks at both copies of the state.
+func (c *Consumer) Scrub(sc *Scrub) *Job {
+	if c.busy != nil && c.stopped == nil {
+		return nil
+	}
+	if sc.copies || c.stopped != nil || c.name == "" || c.generation == 0 {
+		sc.done = true
+		return nil
+	}
+	sc.copies = true
+	names := c.names()
+	note := func(sc *Scrub, err error) {
+		c.files.Logf("store: consumer %s: scrub: %v", c.name, err)
+		sc.Damage = append(sc.Damage, err)
+	}
+	c.busy = scrubCopies(sc, names[:], consumerMax, c.generation, note, func(j *Job, b []byte) (uint64, error) {
+		try := NewMemoryConsumer(nil)
+		try.files = j.files
+		err := try.decode(b)
+		return try.generation, err
+	})
+	c.busy.files = c.files
+	return c.busy
+}
+
+// scrubCopies returns a job that looks at copies of one state, which decode opens
+// and of which it returns the generation.
+func scrubCopies(sc *Scrub, names []string, most int64, generation uint64, note func(*Scrub, error), decode func(*Job, []byte) (uint64, error)) *Job {
 	var damage []error
 	read := int64(0)
 	return &Job{
 		run: func(j *Job) error {
-			for _, name := range stateNames {
-				b, err := vfs.ReadFile(j.files.FS, j.path(name), stateMax)
+			for _, name := range names {
+				b, err := vfs.ReadFile(j.files.FS, name, most)
 				read += int64(len(b))
-				d := &disk{files: j.files}
 				if err == nil {
-					_, d.generation, err = d.openState(b)
-				}
-				if err == nil && d.generation != generation {
-					err = fmt.Errorf("it is of checkpoint %d, not %d: %w", d.generation, generation, ErrCorrupt)
+					var found uint64
+					if found, err = decode(j, b); err == nil && found != generation {
+						err = fmt.Errorf("it is of checkpoint %d, not %d: %w", found, generation, ErrCorrupt)
+					}
 				}
 				if err != nil {
-					damage = append(damage, fmt.Errorf("store: %s: %w", j.path(name), err))
+					damage = append(damage, fmt.Errorf("store: %s: %w", name, err))
 				}
 			}
 			return nil
@@ -398,8 +432,7 @@ func (s *Stream) scrubStates(sc *Scrub) *Job {
 		finish: func(*Job) {
 			sc.Bytes += read
 			for _, err := range damage {
-				s.note(sc, err)
-				s.want = true
+				note(sc, err)
 			}
 		},
 	}

@@ -248,6 +248,7 @@ func TestScrubState(t *testing.T) {
 	if sc := scrub(t, s); len(sc.Damage) != 1 {
 		t.Fatalf("damage %v", sc.Damage)
 	}
+	s.Checkpoint()
 	w.settle(s)
 	if sc := scrub(t, s); len(sc.Damage) != 0 {
 		t.Fatalf("damage %v", sc.Damage)
