@@ -223,6 +223,31 @@ func (l *Log) Prepare() bool {
 	return true
 }
 
+// Replay gives once more what Open gave: everything, if nothing has been appended
+// since and the log is not started; with before, what is in the segments before that
+// of the position, at any time, as long as an owner needs them. It reads files and
+// waits for the disk.
+func (l *Log) Replay(before Position, replay Replay) error {
+	l.mu.Lock()
+	c := l.core
+	r := &recovery{replay: replay, owners: map[OwnerID]*ownerSeen{}, used: map[*segment]bool{}}
+	if before == 0 {
+		r.clean, r.cleanChain = c.end, c.chain
+	}
+	for _, s := range c.live {
+		if before == 0 || s.number < before.Segment() {
+			own := *s // what the scan finds is known, or found by the next Open
+			r.live = append(r.live, &own)
+		}
+	}
+	r.window.fence = c.options.FenceUnreadable
+	l.mu.Unlock()
+	if len(r.live) == 0 {
+		return nil
+	}
+	return r.run()
+}
+
 // Err is why the log has stopped, nil if it has not.
 func (l *Log) Err() error {
 	l.mu.Lock()

@@ -44,11 +44,14 @@ type asset struct {
 	kept  keeper
 
 	position commitlog.Position // records before it are in the last checkpoint
+	tail     commitlog.Position // of the newest record in its tail, 0 if it has none
 	before   commitlog.Position // of which the log wants to be told that it is not needed
 	marked   Mark               // of its newest record
 	saved    Mark               // what the last checkpoint holds
 	begun    Mark               // what the running one will hold
 	bytes    int                // of records since it was last looked at
+
+	tailName string
 
 	want    bool // a checkpoint is due
 	queued  bool // in one of the shard's lists of assets with work
@@ -121,6 +124,9 @@ func (a *asset) Need(position uint64) {
 	if a.noting {
 		a.noting = false
 		a.shard.engine.noted()
+	}
+	if a.tail != 0 && a.position > a.tail {
+		a.shard.removeTail(a)
 	}
 }
 

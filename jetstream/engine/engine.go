@@ -149,7 +149,7 @@ func (e *Engine) removeConsumer(id, stream ID) error {
 	if _, err := e.fs.Stat(dir); err != nil {
 		return nil // went with the stream
 	}
-	for _, end := range []string{".a", ".b"} {
+	for _, end := range []string{".a", ".b", tailEnding} {
 		if err := vfs.RemoveAll(e.fs, path.Join(dir, consumerName(id)+end)); err != nil {
 			return err
 		}

@@ -48,6 +48,8 @@ type opening struct {
 	mu      sync.Mutex                // guards report while streams are opened in parallel
 	found   bool                      // there was a catalog
 	unknown map[commitlog.OwnerID]int // records
+	tails   map[ID]*tailWriter        // of what is broken or unknown
+	gone    map[ID]bool               // was deleted
 	largest ID
 }
 
@@ -73,7 +75,7 @@ func (p *opening) run() error {
 	if err := p.openAll(); err != nil {
 		return err
 	}
-	p.unknown = map[commitlog.OwnerID]int{}
+	p.unknown, p.gone = map[commitlog.OwnerID]int{}, map[ID]bool{}
 	if p.found {
 		e.options.Log.Expect = e.catalog.identity
 		e.options.Log.Proof = p.proof()
@@ -88,10 +90,13 @@ func (p *opening) run() error {
 	for _, n := range p.unknown {
 		p.report.Unknown += n
 	}
+	if err := p.checkLog(); err != nil {
+		return err
+	}
 	for _, id := range slices.Sorted(maps.Keys(p.report.Broken)) {
 		e.options.Logf("engine: %d is not opened: %v", id, p.report.Broken[id])
 	}
-	if err := p.checkLog(); err != nil {
+	if err := p.spill(); err != nil {
 		return err
 	}
 	if err := p.keepCatalog(); err != nil {
@@ -235,6 +240,7 @@ func (p *opening) openStream(x *entry) {
 	st.marked, st.saved = 0, 0
 	s.join(st)
 	p.report.Streams++
+	p.replayTail(&st.asset, 0)
 }
 
 // openConsumer opens a consumer of the catalog.
@@ -262,6 +268,7 @@ func (p *opening) openConsumer(x *entry) {
 	st.consumers[x.id] = c
 	st.shard.consumers[x.id] = c
 	p.report.Consumers++
+	p.replayTail(&c.asset, x.stream)
 }
 
 func (p *opening) broken(id ID, err error) {
@@ -320,23 +327,28 @@ func (p *opening) record(r commitlog.Record) error {
 		}
 		return nil
 	}
-	if r.Position < a.position {
+	if r.Position < a.position || r.Position <= a.tail {
 		return nil
 	}
-	var err error
+	if err := p.apply(a, kind, data); err != nil {
+		p.broken(id, fmt.Errorf("engine: replay at %v: %w", r.Position, err))
+		p.forget(a)
+	}
+	return nil
+}
+
+// apply replays one record of an asset.
+func (p *opening) apply(a *asset, kind commitlog.Kind, data []byte) (err error) {
 	if a.stream != nil {
 		err = a.stream.Messages.Replay(uint8(kind), data)
 	} else {
-		err = a.shard.consumers[id].State.Replay(uint8(kind), data)
+		err = a.shard.consumers[a.id].State.Replay(uint8(kind), data)
 	}
-	if err != nil {
-		p.broken(id, fmt.Errorf("engine: replay at %v: %w", r.Position, err))
-		p.forget(a)
-		return nil
+	if err == nil {
+		p.report.Replayed++
+		a.marked = 1 // something is not in the checkpoint
 	}
-	p.report.Replayed++
-	a.marked = 1 // something is not in the checkpoint
-	return nil
+	return err
 }
 
 // forget takes an asset out of the engine that cannot be used.
@@ -456,6 +468,7 @@ func (p *opening) tidy() error {
 			return fmt.Errorf("engine: remove %d, which was deleted: %w", x.id, err)
 		}
 		e.catalog.gone(x.id)
+		p.gone[x.id] = true
 	}
 	return p.orphans()
 }
@@ -588,14 +601,15 @@ func (p *opening) claim() error {
 }
 
 // note has the streams that damage of the log concerns write checkpoints, after
-// which the log need not tell of it again. What is broken can not, so it goes on.
+// which the log need not tell of it again. What is broken has it in its tail, if that
+// could be made.
 func (p *opening) note() {
 	e := p.e
 	if len(p.report.Log.Damages) == 0 {
 		return
 	}
 	e.unnoted.Add(1) // until all are counted
-	if len(p.report.Broken) > 0 {
+	if p.tails == nil {
 		e.unnoted.Add(1)
 	}
 	for _, s := range e.shards {
@@ -619,15 +633,24 @@ func (p *opening) note() {
 func (p *opening) own(a *asset) {
 	a.own()
 	a.owner.Need(a.position)
+	if a.tail != 0 {
+		a.want = true // so that its tail can go
+		a.shard.enqueue(a)
+	}
 }
 
-// dropUnknown ends the owners that the log knows and the catalog does not: they
-// were deleted, or never made whole.
+// dropUnknown ends the owners that the log knows and the catalog does not. Those of
+// what is broken stay, and need nothing: their records are in tails.
 func (p *opening) dropUnknown(s *Shard) {
 	for _, id := range p.e.log.Unclaimed() {
-		x := p.e.catalog.find(ID(id))
-		if x != nil {
-			continue // broken: its records are kept
+		if p.e.catalog.find(ID(id)) != nil {
+			if p.tails[ID(id)] != nil {
+				s.writer.Owner(id).Need(p.report.Log.End)
+			}
+			continue
+		}
+		if p.tails[ID(id)] == nil && !p.gone[ID(id)] {
+			continue
 		}
 		a := &asset{id: ID(id), shard: s, removed: true, kept: nothing{}}
 		a.own()

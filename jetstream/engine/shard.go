@@ -235,7 +235,9 @@ func (s *Shard) asked(q ask) {
 	} else if c := s.consumers[id]; c != nil {
 		a = &c.asset
 	}
-	if a != nil {
+	if a != nil && a.kept.stopped() != nil {
+		s.spillStopped(a, q.before)
+	} else if a != nil {
 		a.before = max(a.before, q.before)
 		a.want = true
 		s.enqueue(a)

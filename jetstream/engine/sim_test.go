@@ -348,11 +348,16 @@ func (w *sim) play(rounds int) error {
 	return nil
 }
 
+// quiet is a player that makes no changes.
+type quiet struct{ *player }
+
+func (quiet) Turn(int64) bool { return false }
+
 // settle lets everything that goes on come to its end, without new changes.
 func (w *sim) settle() error {
 	for range 2000 {
 		for _, s := range w.e.shards {
-			s.app = nil
+			s.app = quiet{w.apps[s.index]}
 			s.Step(w.now)
 			s.app = w.apps[s.index]
 		}
