@@ -30,6 +30,7 @@ func scrub(t *testing.T, s *Stream) *Scrub {
 // lost.
 func whole(s *Stream, m *model) (lost int, err error) {
 	var msg Message
+	var reader Reader
 	subjects := map[string]uint64{}
 	for _, want := range m.msgs {
 		err := s.Load(want.Seq, &msg)
@@ -45,6 +46,13 @@ func whole(s *Stream, m *model) (lost int, err error) {
 			return 0, fmt.Errorf("message %d is %v, want %v", want.Seq, msg, want)
 		default:
 			subjects[string(want.Subject)]++
+			v, err := s.View(want.Seq)
+			if err == nil {
+				err = reader.Load(&v, &msg)
+			}
+			if err != nil || fmt.Sprint(msg) != fmt.Sprint(want) {
+				return 0, fmt.Errorf("message %d by a view: %v, %w", want.Seq, msg, err)
+			}
 		}
 	}
 	st, err := s.State()
