@@ -73,6 +73,7 @@ type keeper interface {
 	stop(error)
 	close()
 	scrub(*store.Scrub) *store.Job
+	stale() bool // the files should be written again
 }
 
 // ID numbers the stream or consumer.
@@ -148,6 +149,8 @@ func (st *Stream) stopped() error      { return st.Messages.Stopped() }
 func (st *Stream) stop(err error)      { st.Messages.Stop(err) }
 func (st *Stream) close()              { st.Messages.Close() }
 
+func (st *Stream) stale() bool { return st.Messages.Stale() }
+
 func (st *Stream) scrub(sc *store.Scrub) *store.Job { return st.Messages.Scrub(sc) }
 
 func (c *Consumer) begin()              { c.State.Checkpoint() }
@@ -157,6 +160,8 @@ func (c *Consumer) unfinished() bool    { return c.State.Checkpointing() }
 func (c *Consumer) stopped() error      { return c.State.Stopped() }
 func (c *Consumer) stop(err error)      { c.State.Stop(err) }
 func (c *Consumer) close()              { c.State.Stop(ErrClosing) }
+
+func (c *Consumer) stale() bool { return c.State.Stale() }
 
 func (c *Consumer) scrub(sc *store.Scrub) *store.Job { return c.State.Scrub(sc) }
 

@@ -147,14 +147,14 @@ func (p *opening) checkLog() error {
 	return nil
 }
 
-// keepCatalog writes the catalog's files if they are new or get a key.
+// keepCatalog writes the catalog's files if they are new or get another key.
 func (p *opening) keepCatalog() error {
 	e := p.e
 	fresh, err := e.ring.fill()
 	if err != nil {
 		return err
 	}
-	if p.found && !fresh {
+	if p.found && !fresh && !e.ring.stale {
 		return nil
 	}
 	content, err := e.catalog.encode(e.catalog.generation+1, e.catalog.position, e.ring)
@@ -633,8 +633,8 @@ func (p *opening) note() {
 func (p *opening) own(a *asset) {
 	a.own()
 	a.owner.Need(a.position)
-	if a.tail != 0 {
-		a.want = true // so that its tail can go
+	a.want = a.want || a.tail != 0 // so that its tail can go
+	if a.want || a.kept.stale() {
 		a.shard.enqueue(a)
 	}
 }
@@ -671,3 +671,5 @@ func (nothing) stop(error)        {}
 func (nothing) close()            {}
 
 func (nothing) scrub(sc *store.Scrub) *store.Job { return nil }
+
+func (nothing) stale() bool { return false }

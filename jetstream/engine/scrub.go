@@ -94,8 +94,7 @@ func (s *Shard) scrubPiece(a *asset, j *store.Job, now int64) {
 		if len(sc.Damage) == damage || a.removed {
 			return
 		}
-		a.want = true // remember it
-		s.enqueue(a)
+		s.enqueue(a) // it is stale
 		s.engine.options.Damaged(Damage{a.id, sc.Damage[damage:], sc.Lost[lost:]})
 	})
 }

@@ -22,6 +22,7 @@ type keyring struct {
 	keys   []store.Key
 	random io.Reader
 	secret store.Key // of records; NoCipher: in the clear
+	stale  bool      // the catalog is not under the first key
 }
 
 func newKeyring(o Options) *keyring {
@@ -93,13 +94,16 @@ func (k *keyring) sealCatalog(head, body []byte) ([]byte, error) {
 	return aead.Seal(append(head, n...), n, body, bound), nil
 }
 
-// openCatalog returns a catalog's body. Errors: ErrKey.
+// openCatalog returns a catalog's body and notes whether that is under the first
+// key. Errors: ErrKey.
 func (k *keyring) openCatalog(head, body []byte) ([]byte, error) {
 	c := store.Cipher(head[6])
 	if c == store.NoCipher {
+		k.stale = len(k.keys) > 0
 		return body, nil
 	}
-	for _, key := range k.keys {
+	for i, key := range k.keys {
+		k.stale = i > 0 || key.Cipher != c
 		key.Cipher = c
 		aead, err := key.AEAD()
 		if err != nil {

@@ -50,6 +50,16 @@ func (s *Shard) start(a *asset) {
 		going = true
 	}
 	j := a.kept.job()
+	if j == nil && !going && a.kept.stale() {
+		if a.marked > s.handed {
+			a.want = true
+			s.wait(a)
+			return
+		}
+		a.kept.begin()
+		going = true
+		j = a.kept.job()
+	}
 	if j == nil {
 		if going {
 			s.wait(a)

@@ -99,11 +99,32 @@ func (s *Stream) stateJob(c *checkpoint) *Job {
 			s.generation, s.position = generation, c.position
 			s.garbage = append([]garbage{}, s.garbage[c.garbage:]...)
 			s.next = nil
+			s.stale = s.stale && s.unsound()
 			if s.options.Log != nil {
 				s.options.Log.Need(c.position)
 			}
 		},
 	}
+}
+
+// Stale tells that the files should be written again without a change of the
+// stream: they are under an old key, or damage was found. It is over after one or
+// several checkpoints, with what Work has to do between them.
+func (s *Stream) Stale() bool { return s.disk != nil && s.stopped == nil && s.stale }
+
+// unsound tells whether there is still something to rewrite or to remove.
+func (s *Stream) unsound() bool {
+	for b := range s.erasing {
+		if !b.bad && b.end > 0 {
+			return true
+		}
+	}
+	for _, b := range s.blocks {
+		if b.heal && !b.bad && b.end > 0 {
+			return true
+		}
+	}
+	return len(s.garbage) > 0
 }
 
 // writeState writes both copies, so that one of them is good at any time.

@@ -57,6 +57,7 @@ type Consumer struct {
 	next       *consumerCheckpoint
 	busy       *Job
 	stopped    error
+	stale      bool // see Stale
 	scratch    []byte
 }
 
@@ -105,7 +106,7 @@ func OpenConsumer(log Log, f Files, name string) (*Consumer, uint64, error) {
 		} else if from < 0 || try.generation > c.generation {
 			from = i
 			c.pending, c.delivered, c.floor = try.pending, try.delivered, try.floor
-			c.generation, c.position = try.generation, try.position
+			c.generation, c.position, c.stale = try.generation, try.position, try.stale
 		}
 	}
 	if from < 0 {
@@ -141,6 +142,9 @@ func (c *Consumer) Stop(err error) {
 		c.stopped = stoppedError{err}
 	}
 }
+
+// Stale is like that of a Stream; one checkpoint ends it.
+func (c *Consumer) Stale() bool { return c.stopped == nil && c.stale }
 
 // Checkpointing tells whether a checkpoint was begun and is not done.
 func (c *Consumer) Checkpointing() bool {
@@ -285,9 +289,11 @@ func (c *Consumer) decode(b []byte) error {
 	body := b[consumerHead:end]
 	if b[6] != uint8(NoCipher) {
 		var err error
-		if body, err = openWithAny(c.files.Keys, Cipher(b[6]), body, b[:consumerHead]); err != nil {
+		if body, c.stale, err = openWithAny(c.files.Keys, Cipher(b[6]), body, b[:consumerHead]); err != nil {
 			return err
 		}
+	} else {
+		c.stale = len(c.files.Keys) > 0
 	}
 	var ch ConsumerChange
 	if !ch.decode(body) {
@@ -297,18 +303,19 @@ func (c *Consumer) decode(b []byte) error {
 	return nil
 }
 
-// openWithAny decrypts with the first key that fits.
-func openWithAny(keys []Key, cipher Cipher, b, bound []byte) ([]byte, error) {
-	for _, k := range keys {
+// openWithAny decrypts with the first key that fits, and tells whether that is not
+// the one to encrypt with.
+func openWithAny(keys []Key, cipher Cipher, b, bound []byte) (plain []byte, stale bool, err error) {
+	for i, k := range keys {
 		outer, err := newSealer(Key{cipher, k.Secret}, nil)
 		if err != nil {
 			continue
 		}
 		if plain, err := outer.open(b, bound); err == nil {
-			return plain, nil
+			return plain, i > 0 || k.Cipher != cipher, nil
 		}
 	}
-	return nil, ErrKey
+	return nil, false, ErrKey
 }
 
 // Checkpoint begins one: Work will make its job once the log has committed what
@@ -354,7 +361,7 @@ func (c *Consumer) Work() *Job {
 			return nil
 		},
 		finish: func(*Job) {
-			c.generation, c.position, c.next = generation, cp.position, nil
+			c.generation, c.position, c.next, c.stale = generation, cp.position, nil, false
 			if c.log != nil {
 				c.log.Need(cp.position)
 			}

@@ -54,6 +54,7 @@ type disk struct {
 	position   uint64      // of the log that it holds everything before
 	want       bool        // a checkpoint was asked for
 	waste      bool        // some block may be worth compacting
+	stale      bool        // the files are not as they should be, see Stale
 	next       *checkpoint // its blocks are on disk, it is not
 	fresh      bool        // names in the folder were not synced
 	busy       *Job

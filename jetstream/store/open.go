@@ -77,7 +77,7 @@ func (s *Stream) setKeys() (err error) {
 		for _, b := range s.blocks {
 			s.erasing[b] = true
 		}
-		s.want = true
+		s.stale = true
 	}
 	s.codec, err = s.newFormat()
 	return err

@@ -62,7 +62,7 @@ func (s *Stream) recoverBlock(b *block, r *Report) error {
 				return err
 			}
 			b.indexDue, b.heal = true, true
-			s.waste, s.want = true, true
+			s.waste, s.stale = true, true
 		}
 	}
 	return s.adopt(b, ix, end)

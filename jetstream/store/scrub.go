@@ -13,8 +13,7 @@ import (
 // A Scrub is one round over the files of a stream: every sum is checked, past the
 // page cache where the disk allows that. What it finds damaged is fenced: messages
 // that cannot be read are lost from then on, the others are moved to a new file and
-// the old one to quarantine. That takes a checkpoint, which whoever runs a Scrub asks
-// for when Damage grows.
+// the old one to quarantine. That takes checkpoints, see Stale.
 //
 //	Scrub ─▶ job: read a piece ─▶ Finish: fence, log ─▶ checkpoint ─▶ rewrite, quarantine
 type Scrub struct {
@@ -218,7 +217,7 @@ func (s *Stream) scrubbed(sc *Scrub, p *scrubbed) {
 				return
 			}
 			b.heal, b.bad = true, false
-			s.waste = true
+			s.waste, s.stale = true, true
 		}
 	}
 	s.tellLost(sc, lost)
@@ -321,7 +320,7 @@ func (s *Stream) skipAbsent(seq Seq) Seq {
 // reindex makes a block's columns due to be written again; they are made from the
 // records if they are not in memory.
 func (s *Stream) reindex(sc *Scrub, b *block) error {
-	b.indexDue = true
+	b.indexDue, s.stale = true, true
 	if b.ix != nil {
 		return nil
 	}
@@ -376,7 +375,7 @@ func (s *Stream) recount(sc *Scrub) error {
 // written again by the next checkpoint.
 func (s *Stream) scrubStates(sc *Scrub) *Job {
 	names := []string{s.path(stateNames[0]), s.path(stateNames[1])}
-	return scrubCopies(sc, names, stateMax, s.generation, s.note, func(j *Job, b []byte) (uint64, error) {
+	return scrubCopies(sc, names, stateMax, s.generation, s.note, &s.stale, func(j *Job, b []byte) (uint64, error) {
 		_, generation, err := (&disk{files: j.files}).openState(b)
 		return generation, err
 	})
@@ -397,7 +396,7 @@ func (c *Consumer) Scrub(sc *Scrub) *Job {
 		c.files.Logf("store: consumer %s: scrub: %v", c.name, err)
 		sc.Damage = append(sc.Damage, err)
 	}
-	c.busy = scrubCopies(sc, names[:], consumerMax, c.generation, note, func(j *Job, b []byte) (uint64, error) {
+	c.busy = scrubCopies(sc, names[:], consumerMax, c.generation, note, &c.stale, func(j *Job, b []byte) (uint64, error) {
 		try := NewMemoryConsumer(nil)
 		try.files = j.files
 		err := try.decode(b)
@@ -409,7 +408,7 @@ func (c *Consumer) Scrub(sc *Scrub) *Job {
 
 // scrubCopies returns a job that looks at copies of one state, which decode opens
 // and of which it returns the generation.
-func scrubCopies(sc *Scrub, names []string, most int64, generation uint64, note func(*Scrub, error), decode func(*Job, []byte) (uint64, error)) *Job {
+func scrubCopies(sc *Scrub, names []string, most int64, generation uint64, note func(*Scrub, error), stale *bool, decode func(*Job, []byte) (uint64, error)) *Job {
 	var damage []error
 	read := int64(0)
 	return &Job{
@@ -433,6 +432,7 @@ func scrubCopies(sc *Scrub, names []string, most int64, generation uint64, note 
 			sc.Bytes += read
 			for _, err := range damage {
 				note(sc, err)
+				*stale = true
 			}
 		},
 	}

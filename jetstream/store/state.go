@@ -305,7 +305,7 @@ func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 // unwrap finds the stream's key in a state file's head with the operator's keys.
 func (d *disk) unwrap(b []byte) error {
 	wrapped := min(int(b[7]), stateHead-32)
-	for _, k := range d.files.Keys {
+	for i, k := range d.files.Keys {
 		for _, c := range []Cipher{k.Cipher, ChaCha + AES - k.Cipher} {
 			if uint8(c) != b[6] {
 				continue
@@ -319,6 +319,7 @@ func (d *disk) unwrap(b []byte) error {
 			if key, err := outer.open(b[32:32+wrapped], bound); err == nil && len(key) == 33 {
 				d.key.Cipher = Cipher(key[0])
 				copy(d.key.Secret[:], key[1:])
+				d.stale = i > 0 || c != k.Cipher
 				return nil
 			}
 		}
@@ -362,7 +363,7 @@ func (d *disk) readState() (body []byte, found bool, err error) {
 		}
 		return nil, found, failed
 	}
-	d.generation, d.key = best.generation, best.key
+	d.generation, d.key, d.stale = best.generation, best.key, best.stale
 	if bytes.Equal(raw[0], raw[1]) {
 		return body, true, nil
 	}
