@@ -117,3 +117,54 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRecords scans a segment of arbitrary bytes in which sums fit where they can:
+// what is found is within the segment, and the search ends.
+func FuzzRecords(f *testing.F) {
+	b := make([]byte, 300)
+	putRecordHead(b, recordHeader{length: 40, kind: 1, owner: 5, chain: 7}, 3, segmentHead, xxhash.Sum64(b[32:72]))
+	f.Add(b, uint16(0))
+	f.Add(b, uint16(8))
+	f.Fuzz(func(t *testing.T, b []byte, place uint16) {
+		const size = segmentHead + 8*vfs.BlockSize
+		disk := vfs.NewMem()
+		file, err := disk.Open("s", vfs.Create)
+		must(t, err)
+		must(t, file.Truncate(size))
+		off := int64(place) &^ (recordAlign - 1) % (4 * vfs.BlockSize)
+		b = bytes.Clone(b[:min(len(b), 4*vfs.BlockSize)])
+		if len(b) >= recordHead {
+			h := recordHeadOf(b)
+			h.length = min(h.length, len(b)-recordHead)
+			putRecordHead(b, h, 3, segmentHead+off, xxhash.Sum64(b[recordHead:recordHead+h.length]))
+		}
+		if len(b) > 0 {
+			_, err = file.WriteAt(b, segmentHead+off)
+			must(t, err)
+		}
+		s := &segment{number: 1, size: size, bind: 3, file: file}
+		var w window
+		w.reset(s, size)
+		seen := func(r Record) error {
+			if r.Position.Offset() < segmentHead || r.Position.Offset()+int64(len(r.Data)) > size {
+				t.Fatalf("record at %v of %d bytes", r.Position, len(r.Data))
+			}
+			return nil
+		}
+		tail := tail{end: at(1, segmentHead+off), chain: 7}
+		must(t, w.records(&tail, size, seen))
+		budget := int64(salvageHashes * size)
+		from := int64(segmentHead)
+		for {
+			start, _, ok, err := w.salvage(from, size, &budget)
+			must(t, err)
+			if !ok {
+				break
+			}
+			if start < from {
+				t.Fatal("the search went back")
+			}
+			from = start + recordAlign
+		}
+	})
+}

@@ -88,7 +88,7 @@ func TestPhases(t *testing.T) {
 // crashPhase opens the directory in a new way and crashes at some of the calls; what
 // is left must be the same.
 func (w *sim) crashPhase(disk *vfs.Mem, want string) error {
-	for n := int64(1); ; n += 5 {
+	for n := int64(1); ; n += 9 {
 		below, crashed := disk.Clone(), (*vfs.Mem)(nil)
 		r := rand.New(rand.NewPCG(9, uint64(n)))
 		w.doubt = nil

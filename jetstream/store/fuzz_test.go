@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
+
 	"peregrine/vfs"
 )
 
@@ -116,5 +118,88 @@ func FuzzRestore(f *testing.F) {
 	f.Add(bytes.Clone(b))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		NewMemory(Options{}).Restore(bytes.NewReader(b), nil, func(string, []byte) error { return nil })
+	})
+}
+
+// Any bytes as a consumer's file are refused or are a state that is written the same.
+func FuzzConsumerFile(f *testing.F) {
+	key := Key{Cipher: ChaCha}
+	for _, keys := range [][]Key{nil, {key}} {
+		c := NewMemoryConsumer(nil)
+		c.files.Keys = keys
+		all := ConsumerChange{Delivered: Position{3, 4}, AckFloor: Position{1, 2}, Pending: []PendingMessage{{4, 3, 9, 1}}}
+		b, err := c.encode(&consumerCheckpoint{position: 7, body: appendChange(nil, &all)}, 5)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, false)
+		f.Add(b[:consumerHead], true)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, seal bool) {
+		if n := len(b); seal && n >= consumerHead+8 { // a sum that fits
+			b = little.AppendUint64(bytes.Clone(b[:n-8]), xxhash.Sum64(b[:n-8]))
+		}
+		c := NewMemoryConsumer(nil)
+		c.files = Files{Keys: []Key{key}}
+		if c.decode(b) != nil || b[6] != 0 {
+			return
+		}
+		all := ConsumerChange{Delivered: c.delivered, AckFloor: c.floor, Pending: c.AllPending(nil)}
+		again := NewMemoryConsumer(nil)
+		if !all.sameAfter(again) || again.delivered != c.delivered || len(again.pending) != len(c.pending) {
+			t.Fatal("decoded and encoded is not the same")
+		}
+	})
+}
+
+// sameAfter replays a change, encoded, to a consumer.
+func (ch *ConsumerChange) sameAfter(c *Consumer) bool {
+	return c.Replay(logConsumer, appendChange(nil, ch)) == nil
+}
+
+// Any bytes where a damaged chunk was: what is taken for records are records, and
+// the columns made of them are sound.
+func FuzzSparedChunk(f *testing.F) {
+	s := newStream(Options{})
+	s.identity = 9
+	var good []byte
+	for seq := range Seq(5) {
+		good = appendRecord(good, &Message{Seq: 10 + seq, Subject: []byte("a.b"), Payload: bytes.Repeat([]byte{1}, 20)}, s.identity)
+	}
+	f.Add(good)
+	bad := bytes.Clone(good)
+	bad[70]++
+	f.Add(bad)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		fsys := vfs.NewMem()
+		file, err := fsys.Open("00000000.0.blk", vfs.Create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(raw) > 0 {
+			file.WriteAt(raw, chunkHead)
+		}
+		s := newStream(Options{})
+		s.identity = 9
+		s.disk = &disk{files: Files{FS: fsys}.withDefaults(), erasing: map[*block]bool{}, codec: &format{}}
+		size := uint32(len(raw))
+		b := &block{first: 10, slots: 100, end: size}
+		c := &chunk{size: size, place: place{stored: size, sum: 1}}
+		b.chunks = []*chunk{c}
+		ix, end := &columns{}, uint32(0)
+		if s.scanChunk(b, ix, c, &end) == nil {
+			t.Fatal("a chunk without a head is good")
+		}
+		s.last = 109
+		if err := s.adopt(b, ix, end); err != nil {
+			t.Fatal(err)
+		}
+		for slot, word := range b.ix.subject {
+			from, to := b.record(slot)
+			var m Message
+			if word&slotAbsent == 0 && (recordOf(raw[from:to], &m, s.identity) != nil || m.Seq != b.first+Seq(slot)) {
+				t.Fatalf("slot %d from %d to %d is no record", slot, from, to)
+			}
+		}
 	})
 }
