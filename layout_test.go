@@ -90,10 +90,11 @@ var edges = map[string]string{
 	"jetstream/commitlog → vfs":       "the log is files behind the disk seam",
 	"jetstream/commitlog → " + xxhash: "checksums of records",
 
-	"jetstream/engine → jetstream/commitlog": "what stores write is durable there",
-	"jetstream/engine → jetstream/store":     "the streams and consumers it keeps",
-	"jetstream/engine → vfs":                 "the data directory",
-	"jetstream/engine → " + xxhash:           "checksums of the catalog",
+	"jetstream/engine → jetstream/commitlog":    "what stores write is durable there",
+	"jetstream/engine → jetstream/store":        "the streams and consumers it keeps",
+	"jetstream/engine → jetstream/store/seqset": "ranges of lost messages",
+	"jetstream/engine → vfs":                    "the data directory",
+	"jetstream/engine → " + xxhash:              "checksums of the catalog",
 
 	"internal/storebench → jetstream/commitlog": "measures the log alone, too",
 	"internal/storebench → jetstream/engine":    "what it measures",

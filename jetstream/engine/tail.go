@@ -82,6 +82,30 @@ func openTail(fsys vfs.FS, name string, identity uint64, owner ID) (*tailReader,
 	return r, nil
 }
 
+// InspectTail reads a tail and returns how many records and bytes it has. Errors:
+// ErrCorrupt, those of the file system.
+func InspectTail(fsys vfs.FS, name string) (records, bytes int64, err error) {
+	f, err := fsys.Open(name, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	r := &tailReader{f: f, name: name}
+	if r.size, err = f.Size(); err != nil {
+		return 0, 0, err
+	}
+	head, err := r.take(tailHead)
+	if err != nil {
+		return 0, r.off, err
+	}
+	r.off = 0
+	if err = r.begin(little.Uint64(head[8:]), ID(little.Uint64(head[16:]))); err == nil {
+		records = int64(r.left)
+		err = r.each(func(tailItem) error { return nil })
+	}
+	return records, r.off, err
+}
+
 func (r *tailReader) corrupt(what string) error {
 	return fmt.Errorf("engine: %s at %d: %s: %w", r.name, r.off, what, ErrCorrupt)
 }

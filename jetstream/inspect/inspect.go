@@ -36,6 +36,7 @@ type Directory struct {
 	streams   []string
 	consumers []consumer
 	unknown   []string
+	tails     []string // log records that were set aside
 	kept      []string // quarantine folders
 	total     int64    // bytes of all files
 }
@@ -131,6 +132,7 @@ type folder struct {
 	catalog   bool
 	consumers []string // base names, in order
 	others    []string
+	tails     []string
 }
 
 func (f *folder) take(name string) {
@@ -148,6 +150,8 @@ func (f *folder) take(name string) {
 	case twin:
 		f.consumers = append(f.consumers, base)
 	case name == "lock" || name == "LOCK":
+	case end == ".tail":
+		f.tails = append(f.tails, name)
 	default:
 		f.others = append(f.others, name)
 	}
@@ -157,6 +161,9 @@ func (f *folder) take(name string) {
 func (d *Directory) note(dir string, f *folder) {
 	if f.log {
 		d.logs = append(d.logs, dir)
+	}
+	for _, name := range f.tails {
+		d.tails = append(d.tails, path.Join(dir, name))
 	}
 	if f.stream {
 		d.streams = append(d.streams, dir)
@@ -205,6 +212,11 @@ func (d *Directory) Check(o Options) (*Report, error) {
 	}
 	for _, name := range d.kept {
 		l.report.add(finding(store.Note, name, -1, "holds files that were set aside"))
+	}
+	for _, name := range d.tails {
+		if err := l.tail(name); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range d.unknown {
 		l.report.add(finding(store.Note, name, -1, "is not a file of the engine"))
@@ -300,6 +312,23 @@ func (l *look) stream(dir string, tell store.Inspector) error {
 		s.OnDisk += b.Stored
 	}
 	l.report.Streams = append(l.report.Streams, s)
+	return nil
+}
+
+// tail looks at log records that were set aside for an asset that could not be
+// opened.
+func (l *look) tail(name string) error {
+	l.at = name
+	n, bytes, err := engine.InspectTail(l.fs, name)
+	l.read(bytes)
+	switch {
+	case errors.Is(err, engine.ErrCorrupt):
+		l.report.add(finding(store.Damage, name, bytes, fmt.Sprintf("log records that were set aside are not valid: %v", err)))
+	case err != nil:
+		return err
+	default:
+		l.report.add(finding(store.Note, name, -1, fmt.Sprintf("holds %d log records that are replayed when their owner can be opened", n)))
+	}
 	return nil
 }
 

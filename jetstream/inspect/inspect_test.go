@@ -398,3 +398,36 @@ func TestDump(t *testing.T) {
 		t.Errorf("%d messages in the log", logged)
 	}
 }
+
+// What could not be opened leaves its log records in a file of its own, which is
+// looked at, too.
+func TestTails(t *testing.T) {
+	running, _ := directory(t, nil)
+	const stream = "streams/0000000000000010/"
+	for _, name := range []string{"state.a", "state.b"} {
+		must(t, running.FlipBit(stream+"messages/"+name, 80))
+	}
+	disk := running.Clone()
+	e, report, err := engine.Open(disk, options(nil))
+	must(t, err)
+	if len(report.Broken) == 0 {
+		t.Fatalf("%+v", report)
+	}
+	must(t, e.Close())
+	tail := stream + "messages.tail"
+	told := func(disk *vfs.Mem, severity store.Severity) bool {
+		for _, f := range check(t, disk, Options{}).Findings {
+			if f.File == tail && f.Severity == severity.String() {
+				return true
+			}
+		}
+		return false
+	}
+	if !told(disk, store.Note) {
+		t.Error("nothing of the tail")
+	}
+	must(t, disk.FlipBit(tail, 8*100))
+	if !told(disk, store.Damage) {
+		t.Error("nothing of the damaged tail")
+	}
+}

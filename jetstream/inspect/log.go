@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,10 +72,7 @@ func (l *look) segmentFiles(dir string) map[uint64]string {
 
 // judge turns a log's report into findings.
 func (l *look) judge(dir string, files map[uint64]string, r *commitlog.Report) {
-	for _, d := range r.Damages {
-		file := path.Join(dir, d.File)
-		l.report.add(finding(store.Damage, file, d.From.Offset(), fmt.Sprintf("records from %v to %v are lost: %s", d.From, d.To, d.Reason)))
-	}
+	l.damages(dir, r.Damages)
 	if r.Torn {
 		file := path.Join(dir, files[r.End.Segment()])
 		l.report.add(finding(store.Note, file, r.End.Offset(), "the last batch is not whole: taken for a write that was cut short"))
@@ -89,6 +87,16 @@ func (l *look) judge(dir string, files map[uint64]string, r *commitlog.Report) {
 	}
 	for _, file := range r.Quarantined {
 		l.report.add(finding(store.Repairable, path.Join(dir, file), 0, "nothing in it can be recognised: it will be moved to quarantine"))
+	}
+}
+
+// damages reports damaged ranges of a log, once each.
+func (l *look) damages(dir string, list []commitlog.Damage) {
+	for _, d := range list {
+		file, off := path.Join(dir, d.File), d.From.Offset()
+		if !slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.File == file && f.Offset == off }) {
+			l.report.add(finding(store.Damage, file, off, fmt.Sprintf("records from %v to %v are lost: %s", d.From, d.To, d.Reason)))
+		}
 	}
 }
 

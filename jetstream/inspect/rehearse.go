@@ -86,6 +86,7 @@ func (l *look) opened(o *Opening, e *engine.Engine, report *engine.Report) {
 			o.Messages += state.Msgs
 		})
 	}
+	l.damages("log", report.Log.Damages) // checkpoints tell of more than the log by itself
 	broken := make([]engine.ID, 0, len(report.Broken))
 	for id := range report.Broken {
 		broken = append(broken, id)
