@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"path"
 	"testing"
 
 	"peregrine/jetstream/store"
@@ -88,5 +90,62 @@ func TestDamagedLog(t *testing.T) {
 			t.Errorf("round %d: the damaged segment is not kept: %v", round, err)
 		}
 		disk = disk.Crash(rand.New(rand.NewPCG(1, uint64(round))), vfs.CrashOptions{})
+	}
+}
+
+// Every byte of one copy of the catalog and of a consumer flipped, every length of
+// it, and the copy gone: the other copy serves, and the bad one is made again. Both
+// copies: refused, not guessed.
+func TestCopiesDamaged(t *testing.T) {
+	disk := vfs.NewMem()
+	w, victim, _ := pairOf(t, disk, 1)
+	var c *Consumer
+	for _, c = range victim.consumers {
+		checkpoint(t, w, &victim.asset, &c.asset)
+	}
+	must(t, w.e.Close())
+	id := victim.id
+	consumer := path.Join(streamDir(id), consumersDir, consumerName(c.id))
+	for _, names := range [][2]string{catalogNames, {consumer + ".a", consumer + ".b"}} {
+		for i, name := range names {
+			e, err := disk.Stat(name)
+			must(t, err)
+			try := func(what string, change func(*vfs.Mem)) {
+				broken := disk.Clone()
+				change(broken)
+				report, err := w.open(broken)
+				if err != nil || len(report.Broken) > 0 {
+					t.Fatalf("%s: %v, %+v", what, err, report)
+				}
+				if err := intact(w.e.shards[0], id, 40); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				was, err := vfs.ReadFile(broken, names[0], 1<<20)
+				must(t, err)
+				if is, err := vfs.ReadFile(broken, names[1], 1<<20); err != nil || string(is) != string(was) {
+					t.Fatalf("%s: the copies differ afterwards: %v", what, err)
+				}
+			}
+			for at := int64(0); at < e.Size; at++ {
+				if i == 0 || at%7 == 0 {
+					try(fmt.Sprintf("%s, byte %d", name, at), func(m *vfs.Mem) { must(t, m.FlipBit(name, at*8+at%8)) })
+				}
+				if at%5 == 0 {
+					try(fmt.Sprintf("%s cut to %d", name, at), func(m *vfs.Mem) { must(t, m.Cut(name, at)) })
+				}
+			}
+			try(name+" removed", func(m *vfs.Mem) { must(t, m.Remove(name)) })
+		}
+		broken := disk.Clone()
+		for i, name := range names {
+			must(t, broken.FlipBit(name, 8*int64(20+i)))
+		}
+		report, err := w.open(broken)
+		if err == nil {
+			err = report.Broken[c.id]
+		}
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("both copies of %s: %v", names[0], err)
+		}
 	}
 }
