@@ -6,9 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 )
 
 // Mem is a file system in memory that tells what is durable from what is not,
@@ -16,7 +14,7 @@ import (
 type Mem struct {
 	mu      sync.Mutex // guards everything below and every node
 	root    *node
-	locks   map[string]bool
+	locks   lockTable
 	crashed bool
 }
 
@@ -60,7 +58,7 @@ func newDir() *node {
 
 // NewMem returns an empty file system.
 func NewMem() *Mem {
-	return &Mem{root: newDir(), locks: map[string]bool{}}
+	return &Mem{root: newDir()}
 }
 
 // enter locks m and checks that it still runs and that the name is valid.
@@ -77,34 +75,10 @@ func (m *Mem) enter(op, name string) error {
 }
 
 // find returns the node of a name, or nil.
-func (m *Mem) find(name string) *node {
-	n := m.root
-	if name == "." {
-		return n
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if n = n.names[part]; n == nil {
-			return nil
-		}
-	}
-	return n
-}
+func (m *Mem) find(name string) *node { return lookUp(m.root, name) }
 
-// parent returns the directory that holds name.
-func (m *Mem) parent(op, name string) (*node, error) {
-	dir := m.find(path.Dir(name))
-	if dir == nil || name == "." {
-		return nil, pathError(op, name, fs.ErrNotExist)
-	}
-	if !dir.dir {
-		return nil, pathError(op, name, syscall.ENOTDIR)
-	}
-	return dir, nil
-}
-
-func pathError(op, name string, err error) error {
-	return fmt.Errorf("vfs: %w", &fs.PathError{Op: op, Path: name, Err: err})
-}
+func (n *node) children() map[string]*node { return n.names }
+func (n *node) length() int64              { return int64(len(n.data)) }
 
 // Open implements FS.
 func (m *Mem) Open(name string, flag Flag) (File, error) {
@@ -113,22 +87,13 @@ func (m *Mem) Open(name string, flag Flag) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := m.parent("open", name)
+	dir, n, err := toOpen(m.root, name, flag)
 	if err != nil {
 		return nil, err
 	}
-	base := path.Base(name)
-	n := dir.names[base]
-	switch {
-	case n == nil && flag&Create == 0:
-		return nil, pathError("open", name, fs.ErrNotExist)
-	case n == nil:
+	if n == nil {
 		n = &node{}
-		dir.change(nameChange{name: base, node: n})
-	case n.dir:
-		return nil, pathError("open", name, syscall.EISDIR)
-	case flag&Create != 0 && flag&Exclusive != 0:
-		return nil, pathError("open", name, fs.ErrExist)
+		dir.change(nameChange{name: path.Base(name), node: n})
 	}
 	return &memFile{fs: m, node: n, name: name, flag: flag}, nil
 }
@@ -155,16 +120,9 @@ func (m *Mem) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := m.parent("remove", name)
+	dir, err := toRemove(m.root, name)
 	if err != nil {
 		return err
-	}
-	n := dir.names[path.Base(name)]
-	if n == nil {
-		return pathError("remove", name, fs.ErrNotExist)
-	}
-	if n.dir && len(n.names) > 0 {
-		return pathError("remove", name, syscall.ENOTEMPTY)
 	}
 	dir.change(nameChange{gone: path.Base(name)})
 	return nil
@@ -180,33 +138,9 @@ func (m *Mem) Rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	source, err := m.parent("rename", from)
-	if err != nil {
+	source, target, n, err := toRename(m.root, from, to)
+	if err != nil || n == nil {
 		return err
-	}
-	target, err := m.parent("rename", to)
-	if err != nil {
-		return err
-	}
-	n := source.names[path.Base(from)]
-	if n == nil {
-		return pathError("rename", from, fs.ErrNotExist)
-	}
-	if from == to {
-		return nil
-	}
-	if old := target.names[path.Base(to)]; old != nil {
-		switch {
-		case old.dir && !n.dir:
-			return pathError("rename", to, syscall.EISDIR)
-		case n.dir && !old.dir:
-			return pathError("rename", to, syscall.ENOTDIR)
-		case old.dir && len(old.names) > 0:
-			return pathError("rename", to, syscall.ENOTEMPTY)
-		}
-	}
-	if n.dir && strings.HasPrefix(to, from+"/") {
-		return pathError("rename", to, syscall.EINVAL)
 	}
 	if source == target {
 		source.change(nameChange{gone: path.Base(from), name: path.Base(to), node: n})
@@ -225,19 +159,11 @@ func (m *Mem) MkdirAll(dir string) error {
 	if err != nil || dir == "." {
 		return err
 	}
-	n := m.root
-	for part := range strings.SplitSeq(dir, "/") {
-		next := n.names[part]
-		if next == nil {
-			next = newDir()
-			n.change(nameChange{name: part, node: next})
-		}
-		if !next.dir {
-			return pathError("mkdir", dir, syscall.ENOTDIR)
-		}
-		n = next
-	}
-	return nil
+	return makeAll(m.root, dir, func(parent *node, name string) *node {
+		made := newDir()
+		parent.change(nameChange{name: name, node: made})
+		return made
+	})
 }
 
 // List implements FS.
@@ -247,23 +173,7 @@ func (m *Mem) List(dir string) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := m.find(dir)
-	if n == nil {
-		return nil, pathError("list", dir, fs.ErrNotExist)
-	}
-	if !n.dir {
-		return nil, pathError("list", dir, syscall.ENOTDIR)
-	}
-	entries := make([]Entry, 0, len(n.names))
-	for name, child := range n.names {
-		entries = append(entries, child.entry(name))
-	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
-}
-
-func (n *node) entry(name string) Entry {
-	return Entry{Name: name, Size: int64(len(n.data)), Dir: n.dir}
+	return entriesOf(m.root, dir)
 }
 
 // Stat implements FS.
@@ -273,11 +183,7 @@ func (m *Mem) Stat(name string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	n := m.find(name)
-	if n == nil {
-		return Entry{}, pathError("stat", name, fs.ErrNotExist)
-	}
-	return n.entry(path.Base(name)), nil
+	return statOf(m.root, name)
 }
 
 // SyncDir implements FS.
@@ -325,26 +231,7 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.locks[name] {
-		return nil, fmt.Errorf("vfs: lock %s: %w", name, ErrLocked)
-	}
-	m.locks[name] = true
-	return &memLock{File: f, fs: m, name: name}, nil
-}
-
-type memLock struct {
-	File
-	fs   *Mem
-	name string
-}
-
-func (l *memLock) Close() error {
-	l.fs.mu.Lock()
-	delete(l.fs.locks, l.name)
-	l.fs.mu.Unlock()
-	return l.File.Close()
+	return m.locks.take(f)
 }
 
 // Space implements FS. Memory is not measured: it is always 1 TiB.

@@ -27,7 +27,7 @@ func (m *Mem) Crash(random *rand.Rand, options CrashOptions) *Mem {
 		options.Sector = 512
 	}
 	c := crash{random: random, options: options, done: map[*node]*node{}, moves: map[*move]bool{}}
-	return &Mem{root: c.node(m.root), locks: map[string]bool{}}
+	return &Mem{root: c.node(m.root)}
 }
 
 // crash is the making of one post-crash tree.
@@ -121,7 +121,7 @@ func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := cloning{nodes: map[*node]*node{}, moves: map[*move]*move{}}
-	return &Mem{root: c.node(m.root), locks: map[string]bool{}}
+	return &Mem{root: c.node(m.root)}
 }
 
 // cloning maps what was copied to its copy.

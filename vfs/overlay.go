@@ -3,12 +3,10 @@ package vfs
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // An Overlay is a file system that starts as another one and keeps every change
@@ -21,14 +19,13 @@ type Overlay struct {
 	mu    sync.Mutex // guards everything below and every layered
 	root  *layered
 	first map[string]*layered // files by name, as they were
-	locks map[string]bool
+	locks lockTable
 }
 
 // layered is a file or directory of an Overlay. A file's blocks are those written
 // here, else those of the file below, up to where that still shows through.
 type layered struct {
-	dir   bool
-	names map[string]*layered
+	names map[string]*layered // of a directory, nil for a file
 
 	size    int64
 	blocks  map[int64][]byte // by number; whole blocks
@@ -40,14 +37,14 @@ type layered struct {
 
 // NewOverlay lists below and returns an overlay of it. Errors: those of listing.
 func NewOverlay(below FS) (*Overlay, error) {
-	o := &Overlay{below: below, root: newLayer(), first: map[string]*layered{}, locks: map[string]bool{}}
+	o := &Overlay{below: below, root: newLayer(), first: map[string]*layered{}}
 	if err := o.scan(".", o.root); err != nil {
 		return nil, err
 	}
 	return o, nil
 }
 
-func newLayer() *layered { return &layered{dir: true, names: map[string]*layered{}} }
+func newLayer() *layered { return &layered{names: map[string]*layered{}} }
 
 func (o *Overlay) scan(dir string, into *layered) error {
 	entries, err := o.below.List(dir)
@@ -123,7 +120,7 @@ func (o *Overlay) Changes() ([]Change, error) {
 	walk = func(dir string, n *layered) error {
 		for base, child := range n.names {
 			name := path.Join(dir, base)
-			if child.dir {
+			if child.names != nil {
 				if err := walk(name, child); err != nil {
 					return err
 				}
@@ -229,72 +226,37 @@ func (o *Overlay) readBelow(n *layered, p []byte, off int64) error {
 	return nil
 }
 
-// find returns the file or directory of a name, or nil.
-func (o *Overlay) find(name string) *layered {
-	n := o.root
-	if name == "." {
-		return n
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if n = n.names[part]; n == nil {
-			return nil
-		}
-	}
-	return n
-}
-
-// parent returns the directory that holds name.
-func (o *Overlay) parent(op, name string) (*layered, error) {
-	if err := checkName(op, name); err != nil {
-		return nil, err
-	}
-	dir := o.find(path.Dir(name))
-	if dir == nil || name == "." {
-		return nil, pathError(op, name, fs.ErrNotExist)
-	}
-	if !dir.dir {
-		return nil, pathError(op, name, syscall.ENOTDIR)
-	}
-	return dir, nil
-}
+func (n *layered) children() map[string]*layered { return n.names }
+func (n *layered) length() int64                 { return n.size }
 
 // Open implements FS.
 func (o *Overlay) Open(name string, flag Flag) (File, error) {
+	if err := checkName("open", name); err != nil {
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	dir, err := o.parent("open", name)
+	dir, n, err := toOpen(o.root, name, flag)
 	if err != nil {
 		return nil, err
 	}
-	n := dir.names[path.Base(name)]
-	switch {
-	case n == nil && flag&Create == 0:
-		return nil, pathError("open", name, fs.ErrNotExist)
-	case n == nil:
+	if n == nil {
 		n = &layered{}
 		dir.names[path.Base(name)] = n
-	case n.dir:
-		return nil, pathError("open", name, syscall.EISDIR)
-	case flag&Create != 0 && flag&Exclusive != 0:
-		return nil, pathError("open", name, fs.ErrExist)
 	}
 	return &overlayFile{fs: o, node: n, name: name, flag: flag}, nil
 }
 
 // Remove implements FS.
 func (o *Overlay) Remove(name string) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	dir, err := o.parent("remove", name)
-	if err != nil {
+	if err := checkName("remove", name); err != nil {
 		return err
 	}
-	n := dir.names[path.Base(name)]
-	if n == nil {
-		return pathError("remove", name, fs.ErrNotExist)
-	}
-	if n.dir && len(n.names) > 0 {
-		return pathError("remove", name, syscall.ENOTEMPTY)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	dir, err := toRemove(o.root, name)
+	if err != nil {
+		return err
 	}
 	delete(dir.names, path.Base(name))
 	return nil
@@ -302,35 +264,16 @@ func (o *Overlay) Remove(name string) error {
 
 // Rename implements FS.
 func (o *Overlay) Rename(from, to string) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	source, err := o.parent("rename", from)
-	if err != nil {
-		return err
-	}
-	target, err := o.parent("rename", to)
-	if err != nil {
-		return err
-	}
-	n := source.names[path.Base(from)]
-	if n == nil {
-		return pathError("rename", from, fs.ErrNotExist)
-	}
-	if from == to {
-		return nil
-	}
-	if old := target.names[path.Base(to)]; old != nil {
-		switch {
-		case old.dir && !n.dir:
-			return pathError("rename", to, syscall.EISDIR)
-		case n.dir && !old.dir:
-			return pathError("rename", to, syscall.ENOTDIR)
-		case old.dir && len(old.names) > 0:
-			return pathError("rename", to, syscall.ENOTEMPTY)
+	for _, name := range []string{from, to} {
+		if err := checkName("rename", name); err != nil {
+			return err
 		}
 	}
-	if n.dir && strings.HasPrefix(to, from+"/") {
-		return pathError("rename", to, syscall.EINVAL)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	source, target, n, err := toRename(o.root, from, to)
+	if err != nil || n == nil {
+		return err
 	}
 	delete(source.names, path.Base(from))
 	target.names[path.Base(to)] = n
@@ -344,19 +287,11 @@ func (o *Overlay) MkdirAll(dir string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := o.root
-	for part := range strings.SplitSeq(dir, "/") {
-		next := n.names[part]
-		if next == nil {
-			next = newLayer()
-			n.names[part] = next
-		}
-		if !next.dir {
-			return pathError("mkdir", dir, syscall.ENOTDIR)
-		}
-		n = next
-	}
-	return nil
+	return makeAll(o.root, dir, func(parent *layered, name string) *layered {
+		made := newLayer()
+		parent.names[name] = made
+		return made
+	})
 }
 
 // List implements FS.
@@ -366,19 +301,7 @@ func (o *Overlay) List(dir string) ([]Entry, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := o.find(dir)
-	if n == nil {
-		return nil, pathError("list", dir, fs.ErrNotExist)
-	}
-	if !n.dir {
-		return nil, pathError("list", dir, syscall.ENOTDIR)
-	}
-	entries := make([]Entry, 0, len(n.names))
-	for name, child := range n.names {
-		entries = append(entries, Entry{Name: name, Size: child.size, Dir: child.dir})
-	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
+	return entriesOf(o.root, dir)
 }
 
 // Stat implements FS.
@@ -388,11 +311,7 @@ func (o *Overlay) Stat(name string) (Entry, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := o.find(name)
-	if n == nil {
-		return Entry{}, pathError("stat", name, fs.ErrNotExist)
-	}
-	return Entry{Name: path.Base(name), Size: n.size, Dir: n.dir}, nil
+	return statOf(o.root, name)
 }
 
 // SyncDir implements FS: there is nothing to make durable.
@@ -402,10 +321,8 @@ func (o *Overlay) SyncDir(dir string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if n := o.find(dir); n == nil || !n.dir {
-		return pathError("syncdir", dir, fs.ErrNotExist)
-	}
-	return nil
+	_, err := directory("syncdir", o.root, dir)
+	return err
 }
 
 // Lock implements FS. It does not lock the file below.
@@ -414,26 +331,7 @@ func (o *Overlay) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.locks[name] {
-		return nil, fmt.Errorf("vfs: lock %s: %w", name, ErrLocked)
-	}
-	o.locks[name] = true
-	return &overlayLock{File: f, fs: o, name: name}, nil
-}
-
-type overlayLock struct {
-	File
-	fs   *Overlay
-	name string
-}
-
-func (l *overlayLock) Close() error {
-	l.fs.mu.Lock()
-	delete(l.fs.locks, l.name)
-	l.fs.mu.Unlock()
-	return l.File.Close()
+	return o.locks.take(f)
 }
 
 // Space implements FS: that of the disk below.

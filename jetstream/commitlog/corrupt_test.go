@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -215,7 +216,7 @@ func (x *exhibit) step(t testing.TB, content []byte, off int64) int64 {
 // was closed. Only the record that holds the byte may be lost; of a batch whose
 // header holds it nothing.
 func TestEveryByteFlipped(t *testing.T) {
-	seed := seedOf(t, 5)
+	seed := seeds.Of(t, 5)
 	x := newExhibit(t, seed, 8, true)
 	random := rand.New(rand.NewPCG(seed, 9))
 	for _, e := range x.files(t) {
@@ -239,7 +240,7 @@ func TestEveryByteFlipped(t *testing.T) {
 // TestLastBatchFlippedAfterKill is the case that cannot always be told from a
 // write cut short: it must be reported as cut at least.
 func TestLastBatchFlippedAfterKill(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 6), 8, false)
+	x := newExhibit(t, seeds.Of(t, 6), 8, false)
 	last := x.batches[len(x.batches)-1]
 	name := x.fileOf(t, last.from)
 	for off := last.from.Offset() - batchHead; off < last.to.Offset(); off++ {
@@ -261,7 +262,7 @@ func TestLastBatchFlippedAfterKill(t *testing.T) {
 // TestSettled: once an idle log has settled, damage to its last batch is told
 // even if the process is killed.
 func TestSettled(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 7), 3, false)
+	x := newExhibit(t, seeds.Of(t, 7), 3, false)
 	log, _, err := openCorrupt(x.disk, x.options)
 	must(t, err)
 	w := log.NewWriter(nil)
@@ -311,7 +312,7 @@ func (x *exhibit) fileOf(t testing.TB, p Position) string {
 
 // TestEveryTruncation cuts every file at every length.
 func TestEveryTruncation(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 8), 8, true)
+	x := newExhibit(t, seeds.Of(t, 8), 8, true)
 	for _, e := range x.files(t) {
 		content, err := vfs.ReadFile(x.disk, testDir+"/"+e.Name, 1<<20)
 		must(t, err)
@@ -333,7 +334,7 @@ func TestEveryTruncation(t *testing.T) {
 // TestMisplacedBlocks puts every block of the log, as it is and as it was, over
 // every other.
 func TestMisplacedBlocks(t *testing.T) {
-	seed := seedOf(t, 9)
+	seed := seeds.Of(t, 9)
 	old := newExhibit(t, seed, 3, true)
 	x := newExhibit(t, seed, 9, true) // begins with the same batches
 	files := x.files(t)
@@ -360,7 +361,7 @@ func TestMisplacedBlocks(t *testing.T) {
 
 // TestRandomDamage damages several places at once.
 func TestRandomDamage(t *testing.T) {
-	seed := seedOf(t, 10)
+	seed := seeds.Of(t, 10)
 	x := newExhibit(t, seed, 20, true)
 	files := x.files(t)
 	for i := range uint64(stride(t, 1, 0)*2000 + 200) {
@@ -387,7 +388,7 @@ func TestRandomDamage(t *testing.T) {
 
 // TestHeadersLost: a file without any valid header is known by what it holds.
 func TestHeadersLost(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 14), 12, true)
+	x := newExhibit(t, seeds.Of(t, 14), 12, true)
 	for _, e := range x.files(t) {
 		if _, ok := slotOf(e.Name); !ok {
 			continue

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -26,7 +27,7 @@ type life struct {
 }
 
 func lives(t testing.TB) []life {
-	seed := seedOf(t, 3)
+	seed := seeds.Of(t, 3)
 	always, interval := smallOptions(), smallOptions()
 	interval.SyncInterval = time.Second
 	all := []life{

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -13,7 +14,7 @@ import (
 // a life: what was synced and is needed may be missing only in a fenced range,
 // wherever the file was in the log.
 func TestEverySegmentRemoved(t *testing.T) {
-	seed := seedOf(t, 21)
+	seed := seeds.Of(t, 21)
 	removed, told := 0, 0
 	for i := range uint64(stride(t, 3, 1)) {
 		for _, interval := range []time.Duration{0, time.Second} {
@@ -84,7 +85,7 @@ func (w *world) withoutEachSegment(disk *vfs.Mem, tell func([]Damage)) (removed 
 // TestProof: what a checkpoint says was on disk is damage if it is not there, also
 // where the log itself cannot tell: the last batch, after a kill, destroyed whole.
 func TestProof(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 22), 8, false)
+	x := newExhibit(t, seeds.Of(t, 22), 8, false)
 	last := x.batches[len(x.batches)-1]
 	disk := x.disk.Clone()
 	must(t, disk.Corrupt(x.fileOf(t, last.from), func(b []byte) []byte {
@@ -119,7 +120,7 @@ func TestProof(t *testing.T) {
 
 // TestExpect: another log than the one that is meant is refused and stays as it is.
 func TestExpect(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 23), 6, true)
+	x := newExhibit(t, seeds.Of(t, 23), 6, true)
 	x.options.Expect = x.options.Identity
 	log, _, err := openCorrupt(x.disk.Clone(), x.options)
 	must(t, err)

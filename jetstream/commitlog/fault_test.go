@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -150,7 +151,7 @@ func wantErr(t *testing.T, err, want error) {
 // TestUnreadable: blocks the disk cannot read keep the log from opening, or are
 // damage if so wished.
 func TestUnreadable(t *testing.T) {
-	x := newExhibit(t, seedOf(t, 11), 8, true)
+	x := newExhibit(t, seeds.Of(t, 11), 8, true)
 	victim := x.batches[2]
 	name := x.fileOf(t, victim.from)
 	bad := func(below vfs.FS) vfs.FS {
@@ -180,7 +181,7 @@ func TestUnreadable(t *testing.T) {
 // out of the way, where a crash does not lose it.
 func TestQuarantine(t *testing.T) {
 	for _, skip := range []string{"", "first sync", "second sync"} {
-		x := newExhibit(t, seedOf(t, 12), 12, true)
+		x := newExhibit(t, seeds.Of(t, 12), 12, true)
 		must(t, x.disk.FlipBit(x.fileOf(t, x.batches[0].from), x.batches[0].from.Offset()*8+300))
 		kept := false
 		syncs := 0

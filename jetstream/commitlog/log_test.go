@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
 // TestConcurrent runs a started log with several writers, each with readers and
 // owners of its own, closes it and checks order and completeness.
 func TestConcurrent(t *testing.T) {
-	seed := seedOf(t, 13)
+	seed := seeds.Of(t, 13)
 	for _, interval := range []time.Duration{0, 2 * time.Millisecond} {
 		disk, err := vfs.OpenDisk(t.TempDir(), vfs.DiskOptions{})
 		must(t, err)
@@ -411,7 +412,7 @@ func TestUnclaimed(t *testing.T) {
 // TestNothingWaitsForTheTimer runs writers that wait for every few commits and for
 // room, with no timer that could hide a wake-up that is missing: it would hang.
 func TestNothingWaitsForTheTimer(t *testing.T) {
-	seed := seedOf(t, 15)
+	seed := seeds.Of(t, 15)
 	for i := range uint64(10) {
 		options := smallOptions()
 		options.SegmentBytesMax, options.LiveBytesMax = options.SegmentBytesMin, 256<<10

@@ -5,12 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
 // TestModel runs random lives of a log on memory and on disk.
 func TestModel(t *testing.T) {
-	seed := seedOf(t, 1)
+	seed := seeds.Of(t, 1)
 	for i := range uint64(20) {
 		for _, interval := range []time.Duration{0, time.Second} {
 			t.Run(fmt.Sprintf("seed=%d/interval=%v", seed+i, interval), func(t *testing.T) {

@@ -3,7 +3,6 @@ package commitlog
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -12,17 +11,6 @@ import (
 
 	"peregrine/vfs"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 takes the test's own")
-
-// seedOf returns -seed, else the test's own, and prints it.
-func seedOf(t testing.TB, own uint64) uint64 {
-	if *seedFlag != 0 {
-		own = *seedFlag
-	}
-	t.Logf("-seed=%d", own)
-	return own
-}
 
 // world is a log driven step by step, with a model of what it must hold.
 type world struct {

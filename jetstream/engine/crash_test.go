@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/jetstream/store"
 	"peregrine/vfs"
 )
@@ -66,7 +67,7 @@ func crashEverywhere(seed uint64, survive float64, skip func(vfs.Call) bool) err
 // After a crash at any call, what was told to be durable is there (I1), and
 // nothing but what had been changed, in order.
 func TestCrashAtEveryCall(t *testing.T) {
-	eachSeed(t, 3, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 3, func(t *testing.T, seed uint64) {
 		for _, survive := range []float64{0, 0.5, 1} {
 			if err := crashEverywhere(seed, survive, nil); err != nil {
 				t.Error(err)
@@ -78,7 +79,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 // A fault at any call is an error, never a lie: what was told to be durable is
 // there afterwards.
 func TestFaultAtEveryCall(t *testing.T) {
-	eachSeed(t, 2, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 2, func(t *testing.T, seed uint64) {
 		doubts := 0
 		for _, fault := range []error{syscall.EIO, syscall.ENOSPC} {
 			for n := int64(1); ; n++ {
@@ -109,7 +110,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 // Crashes at random times, clean stops and another number of shards, again and
 // again on one disk.
 func TestManyRestarts(t *testing.T) {
-	eachSeed(t, 10, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 10, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		w, disk := newSim(seed), vfs.NewMem()
 		for round := range 15 {
@@ -146,7 +147,7 @@ func TestManyRestarts(t *testing.T) {
 // on (I5): everything gets durable in the end.
 func TestFullLog(t *testing.T) {
 	full := 0
-	eachSeed(t, 10, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 10, func(t *testing.T, seed uint64) {
 		w := newSim(seed)
 		w.options.Log.QueueBytes = 8 << 10
 		w.options.Log.SegmentBytesMin, w.options.Log.SegmentBytesMax = 32<<10, 32<<10

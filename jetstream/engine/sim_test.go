@@ -2,42 +2,19 @@ package engine
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
+	"peregrine/internal/seeds"
 	"peregrine/jetstream/commitlog"
 	"peregrine/jetstream/store"
 	"peregrine/vfs"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests, 0 for a few fixed ones")
-
-func eachSeed(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
-	if *seedFlag != 0 {
-		f(t, *seedFlag)
-		return
-	}
-	for seed := uint64(1); seed <= n; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { f(t, seed) })
-	}
-}
-
-// random is a source of bytes from a seed.
-type random struct{ r *rand.Rand }
-
-func (r random) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.r.Uint32())
-	}
-	return len(p), nil
-}
 
 // sim is an engine on a disk in memory whose goroutines are steps of one loop. What
 // each shard held after each of its changes is remembered, with the mark.
@@ -77,7 +54,7 @@ type moment struct {
 func newSim(seed uint64) *sim {
 	r := rand.New(rand.NewPCG(seed, 11))
 	w := &sim{r: r, now: 1e18, made: map[ID]made{}}
-	w.options = Options{Shards: 1 + r.IntN(2), Workers: 1, Random: random{rand.New(rand.NewPCG(seed, 12))}}
+	w.options = Options{Shards: 1 + r.IntN(2), Workers: 1, Random: seeds.Bytes{R: rand.New(rand.NewPCG(seed, 12))}}
 	w.options.Log = commitlog.Options{Identity: seed, SettleAfter: -1, QueueBytes: 16 << 10, SegmentBytesMin: 16 << 10, SegmentBytesMax: 32 << 10,
 		PressureBytes: 32 << 10, LiveBytesMax: 256 << 10}
 	if seed%3 == 0 {

@@ -6,19 +6,20 @@ import (
 	"slices"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
 // A consumer's state is the same after a crash at any moment.
 func TestConsumerModel(t *testing.T) {
-	eachSeed(t, 20, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 20, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		disk, log := vfs.NewMem(), &memoryLog{}
 		if err := disk.MkdirAll("c"); err != nil {
 			t.Fatal(err)
 		}
 		disk.SyncDir(".")
-		f := Files{FS: disk, Dir: "c", Random: random{r}}
+		f := Files{FS: disk, Dir: "c", Random: seeds.Bytes{R: r}}
 		if k := Cipher(r.IntN(3)); k != NoCipher {
 			f.Keys = []Key{DeriveKey(k, "secret", "a", "b")}
 		}

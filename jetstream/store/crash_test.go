@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -217,7 +218,7 @@ func crashEverywhere(seed uint64, survive float64, skip func(vfs.Call) bool) err
 // After a crash at any call everything that was logged is there, whatever survives
 // of what was not synced.
 func TestCrashAtEveryCall(t *testing.T) {
-	eachSeed(t, 2, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 2, func(t *testing.T, seed uint64) {
 		for _, survive := range []float64{0, 0.5, 1} {
 			if err := crashEverywhere(seed, survive, nil); err != nil {
 				t.Error(err)
@@ -228,7 +229,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 
 // A fault at any call is an error, never a lie: what was taken is there afterwards.
 func TestFaultAtEveryCall(t *testing.T) {
-	eachSeed(t, 2, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 2, func(t *testing.T, seed uint64) {
 		for _, fault := range []error{syscall.EIO, syscall.ENOSPC} {
 			for n := int64(1); ; n++ {
 				pl, disk, hit := &play{}, vfs.NewMem(), false

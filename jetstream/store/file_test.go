@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -28,16 +29,6 @@ func (l *memoryLog) End() uint64       { return uint64(len(l.records)) }
 func (l *memoryLog) Committed() uint64 { return l.committed }
 func (l *memoryLog) Need(p uint64)     { l.needed = max(l.needed, p) }
 
-// random is a source of bytes from a seed.
-type random struct{ r *rand.Rand }
-
-func (r random) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.r.Uint32())
-	}
-	return len(p), nil
-}
-
 // world is a stream in files on a disk that can crash.
 type world struct {
 	disk  *vfs.Mem
@@ -48,7 +39,7 @@ type world struct {
 
 func newWorld(r *rand.Rand, o *Options) *world {
 	w := &world{disk: vfs.NewMem(), log: &memoryLog{}}
-	w.files = Files{FS: w.disk, Dir: "streams/s", Compress: r.IntN(2) == 0, Random: random{r},
+	w.files = Files{FS: w.disk, Dir: "streams/s", Compress: r.IntN(2) == 0, Random: seeds.Bytes{R: r},
 		FlushBytes: 1 + r.IntN(3000), CacheBytes: 1 + r.IntN(4000)}
 	if err := w.disk.MkdirAll("streams"); err != nil {
 		panic(err)
@@ -111,7 +102,7 @@ func (w *world) settle(s *Stream) {
 // A stream in files answers like the model, through crashes, clean stops,
 // checkpoints, compactions and evictions at any time.
 func TestFileModel(t *testing.T) {
-	eachSeed(t, 20, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 20, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		o := randomOptions(r)
 		p := &pair{t: t, r: r, m: newModel(o), now: 1e18}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"peregrine/internal/seeds"
 	"peregrine/jetstream/store/seqset"
 	"peregrine/vfs"
 )
@@ -52,7 +53,7 @@ func worst(findings []Finding) (s Severity) {
 // What the engine makes, also what it leaves at any moment, is sound, and the
 // inspection sees what is in it.
 func TestInspectSound(t *testing.T) {
-	eachSeed(t, 40, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 40, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		o := randomOptions(r)
 		w := newWorld(r, &o)

@@ -3,25 +3,14 @@ package store
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"peregrine/internal/seeds"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests, 0 for a few fixed ones")
-
-func eachSeed(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
-	if *seedFlag != 0 {
-		f(t, *seedFlag)
-		return
-	}
-	for seed := uint64(1); seed <= n; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { f(t, seed) })
-	}
-}
 
 // pair is a stream and the model that it must answer like.
 type pair struct {
@@ -413,7 +402,7 @@ func (p *pair) run(steps int) {
 
 // A stream in memory answers like the model, whatever is done to it.
 func TestMemoryModel(t *testing.T) {
-	eachSeed(t, 16, func(t *testing.T, seed uint64) {
+	seeds.Each(t, 16, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		o := randomOptions(r)
 		p := &pair{t: t, r: r, m: newModel(o), now: 1e18}
