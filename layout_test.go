@@ -87,11 +87,13 @@ var edges = map[string]string{
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
 
-	"jetstream/commitlog → vfs":       "the log is files behind the disk seam",
-	"jetstream/commitlog → " + xxhash: "checksums of records",
+	"jetstream/commitlog → internal/seeds": "tests: seeds",
+	"jetstream/commitlog → vfs":            "the log is files behind the disk seam",
+	"jetstream/commitlog → " + xxhash:      "checksums of records",
 
 	"jetstream/engine → jetstream/commitlog":    "what stores write is durable there",
 	"jetstream/engine → jetstream/store":        "the streams and consumers it keeps",
+	"jetstream/engine → internal/seeds":         "tests: seeds",
 	"jetstream/engine → jetstream/store/seqset": "ranges of lost messages",
 	"jetstream/engine → vfs":                    "the data directory",
 	"jetstream/engine → " + xxhash:              "checksums of the catalog",
@@ -108,6 +110,7 @@ var edges = map[string]string{
 	"jetstream/inspect → jetstream/store/seqset": "ranges of lost messages",
 	"jetstream/inspect → vfs":                    "reads through the disk seam, and tries changes on an overlay",
 
+	"jetstream/store → internal/seeds":              "tests: seeds",
 	"jetstream/store → jetstream/store/seqset":      "deleted sequences",
 	"jetstream/store → jetstream/store/subjecttree": "what is stored by subject",
 	"jetstream/store → jetstream/store/timewheel":   "messages that expire",
