@@ -279,8 +279,10 @@ func TestMutants(t *testing.T) {
 		}
 		return false
 	}
-	scenarios := []func(func(vfs.Call) bool) error{catalogScenario, consumerScenario, play}
-	for _, scenario := range scenarios[:2] {
+	scenarios := []func(func(vfs.Call) bool) error{catalogScenario, consumerScenario, func(skip func(vfs.Call) bool) error {
+		return tailScenario(t, skip)
+	}, play}
+	for _, scenario := range scenarios[:3] {
 		if err := scenario(note); err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +316,7 @@ func TestMutants(t *testing.T) {
 
 // own tells whether a call is made by this package.
 func own(site string) bool {
-	for _, file := range []string{"engine.go", "opening.go", "catalog.go"} {
+	for _, file := range []string{"engine.go", "opening.go", "catalog.go", "tail.go", "spill.go"} {
 		if strings.HasPrefix(site, file) {
 			return true
 		}

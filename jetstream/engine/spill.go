@@ -146,16 +146,12 @@ func (p *opening) applyTail(a *asset, t tailItem) error {
 }
 
 // removeTail removes the tail of an asset whose checkpoint holds what is in it. If
-// that fails it is only read again.
+// that fails, or a crash undoes it, it is only read again.
 func (s *Shard) removeTail(a *asset) {
 	name := a.tailName
 	a.tail, a.tailName = 0, ""
 	var err error
-	s.submit(func() {
-		if err = vfs.RemoveAll(s.engine.fs, name); err == nil {
-			err = s.engine.fs.SyncDir(path.Dir(name))
-		}
-	}, func() {
+	s.submit(func() { err = vfs.RemoveAll(s.engine.fs, name) }, func() {
 		if err != nil {
 			s.engine.options.Logf("engine: %s is left: %v", name, err)
 		}

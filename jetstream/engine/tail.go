@@ -301,7 +301,7 @@ func (w *tailWriter) finish() (err error) {
 	if err == nil {
 		err = w.fs.Rename(w.name+".new", w.name)
 	}
-	for d := path.Dir(w.name); err == nil; d = path.Dir(d) {
+	for d := path.Dir(w.name); err == nil; d = path.Dir(d) { // some may be new
 		if err = w.fs.SyncDir(d); d == "." {
 			break
 		}

@@ -419,3 +419,67 @@ func TestConcurrentReaders(t *testing.T) {
 		t.Fatal(s.Stopped())
 	}
 }
+
+// A crash anywhere while a file is moved to quarantine leaves it in one of the two
+// places; without one of the syncs it may be lost.
+func TestQuarantineCrash(t *testing.T) {
+	play := func(skip func(vfs.Call) bool) error {
+		for n := int64(1); ; n++ {
+			w, o, _ := filled(t, 3, nil, false)
+			if err := vfs.WriteFile(w.disk, "streams/s/note.txt", []byte("keep me")); err != nil {
+				return err
+			}
+			below, crashed := w.disk, (*vfs.Mem)(nil)
+			w.files.FS = vfs.NewFaulty(below, func(c vfs.Call) vfs.Fault {
+				if crashed == nil && c.Number >= n && c.Op.Changes() {
+					n = c.Number
+					return vfs.Fault{Crash: true, After: func() error {
+						crashed = below.Crash(rand.New(rand.NewPCG(1, 1)), vfs.CrashOptions{})
+						return vfs.ErrCrashed
+					}}
+				}
+				return vfs.Fault{Skip: c.Op.Syncs() && skip(c)}
+			})
+			s, _, err := Open(o, w.files)
+			last := crashed == nil
+			if last {
+				if err != nil {
+					return err
+				}
+				s.Close()
+				crashed = below.Crash(rand.New(rand.NewPCG(1, 1)), vfs.CrashOptions{})
+			}
+			found := false
+			for _, name := range []string{"streams/s/note.txt", "streams/s/quarantine/note.txt"} {
+				b, err := vfs.ReadFile(crashed, name, 100)
+				found = found || err == nil && string(b) == "keep me"
+			}
+			if !found {
+				return fmt.Errorf("crash at call %d: the file is gone", n)
+			}
+			if last && err == nil {
+				if _, err := crashed.Stat("streams/s/quarantine/note.txt"); err != nil {
+					return fmt.Errorf("it was moved, and is not there after a crash")
+				}
+				return nil
+			}
+		}
+	}
+	sites := map[string]bool{}
+	if err := play(func(c vfs.Call) bool {
+		if site := c.Site(); strings.HasPrefix(site, "open.go") {
+			sites[site] = true
+		}
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(sites) != 2 {
+		t.Errorf("syncs at %v", sites)
+	}
+	for site := range sites {
+		if play(func(c vfs.Call) bool { return c.Site() == site }) == nil {
+			t.Errorf("nothing fails without the sync at %s", site)
+		}
+	}
+}

@@ -239,10 +239,7 @@ func (f Files) setAside(name string) (to string, err error) {
 	if err := f.FS.Rename(path.Join(f.Dir, name), to); err != nil {
 		return "", err
 	}
-	if err := f.FS.SyncDir(target); err != nil {
-		return to, err
-	}
-	return to, f.FS.SyncDir(f.Dir)
+	return to, f.FS.SyncDir(target)
 }
 
 // isBroken tells damage from trouble that may pass.
