@@ -6,6 +6,9 @@ type Denial struct {
 	Kind DenialKind
 	// Detail is for the debug log and for events; it has no secrets in it.
 	Detail string
+	// Account is where it is told, with Reason, that the client was not let in.
+	// Empty is where the client was, with the text of Kind.
+	Account, Reason string
 	// Loud says that Detail belongs into the log as an error.
 	Loud bool
 }

@@ -156,6 +156,15 @@ type Identity struct {
 	DefaultPermissions bool
 }
 
+// ShownJWT returns the user's token for those who are told of it. A bearer token
+// is all that somebody else would need, so it is not shown.
+func (id *Identity) ShownJWT() string {
+	if id.Bearer {
+		return ""
+	}
+	return id.JWT
+}
+
 // NewIdentity returns an identity in an account without limits of its own.
 func NewIdentity(account string) *Identity {
 	return &Identity{Account: account, MaxSubscriptions: NoLimit, MaxPayload: NoLimit}

@@ -50,9 +50,11 @@ type connInfo struct {
 	Account       string     `json:"account,omitempty"`
 	Subs          []string   `json:"subscriptions_list,omitempty"`
 	SubsDetail    []subInfo  `json:"subscriptions_list_detail,omitempty"`
+	JWT           string     `json:"jwt,omitempty"`
 	IssuerKey     string     `json:"issuer_key,omitempty"`
 	NameTag       string     `json:"name_tag,omitempty"`
 	Tags          []string   `json:"tags,omitempty"`
+	Proxy         *proxyKey  `json:"proxy,omitempty"`
 }
 
 type subInfo struct {
@@ -218,13 +220,16 @@ func connEntry(c *Conn, o connzOptions, now time.Time) connInfo {
 			e.TLSPeerCerts = t.Peer
 		}
 	}
+	if c.ProxyKey != "" {
+		e.Proxy = &proxyKey{c.ProxyKey}
+	}
 	if !c.Stop.IsZero() {
 		stop := c.Stop.UTC()
 		e.Stop = &stop
 	}
 	if o.auth {
 		e.User, e.NameTag = c.User, cmp.Or(c.AccountTag, c.Account, globalAccount)
-		e.IssuerKey, e.Tags = c.IssuerKey, c.Tags
+		e.JWT, e.IssuerKey, e.Tags = c.JWT, c.IssuerKey, c.Tags
 		if c.Account != globalAccount {
 			e.Account = c.Account
 		}

@@ -162,6 +162,8 @@ type Conn struct {
 	Version       string
 	User          string // as authenticated, secrets already redacted
 	Account       string
+	JWT           string // empty for one that is a secret
+	ProxyKey      string // of the proxy that it came through
 	IssuerKey     string // that signed the user
 	AccountTag    string // a name for Account; empty is Account itself
 	Tags          []string

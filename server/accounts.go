@@ -115,7 +115,9 @@ func (c *session) moveTo(a *liveAccount) bool {
 	}
 	c.w.publishTally(c)
 	c.acc.Leave(false)
+	c.w.srv.connsChanged(c.acc)
 	c.acc = a
+	c.w.srv.connsChanged(a)
 	return true
 }
 

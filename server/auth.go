@@ -37,6 +37,7 @@ type authState struct {
 	nonce    string
 	awaiting bool // nothing but CONNECT is taken
 	held     bool // the authenticator has not answered
+	told     bool // the operators know that it is there
 	who      *account.Identity
 	maxSubs  int64 // account.NoLimit: none
 }
@@ -214,9 +215,10 @@ func (c *session) decided(id *account.Identity, err error, after func()) {
 		err = c.become(id)
 	}
 	if err != nil {
-		c.denied(err)
+		c.tellAccountAuthError(c.denied(err))
 		return
 	}
+	c.tellConnect()
 	after()
 }
 
@@ -246,8 +248,9 @@ func (c *session) become(id *account.Identity) error {
 	return nil
 }
 
-// denied closes the connection of a client that is not let in.
-func (c *session) denied(err error) {
+// denied closes the connection of a client that is not let in. It returns which
+// account is to be told, nil for none, and why.
+func (c *session) denied(err error) (acc *liveAccount, reason string) {
 	d, ok := errors.AsType[*account.Denial](err)
 	if !ok {
 		d = account.Denied(err.Error())
@@ -256,7 +259,7 @@ func (c *session) denied(err error) {
 		c.sendErr(errMaxAccountConnections)
 		c.errorf("%s", errMaxAccountConnections)
 		c.close(MaxAccountConnectionsExceeded)
-		return
+		return nil, ""
 	}
 	switch {
 	case d.Detail == "":
@@ -271,14 +274,19 @@ func (c *session) denied(err error) {
 		c.errorf("authentication error")
 	}
 	c.sendErr(errAuthorization)
+	r := AuthenticationFailure
 	switch d.Kind {
 	case account.ProxyNotTrusted:
-		c.close(ProxyNotTrusted)
+		r = ProxyNotTrusted
 	case account.ProxyRequired:
-		c.close(ProxyRequired)
-	default:
-		c.close(AuthenticationFailure)
+		r = ProxyRequired
 	}
+	c.close(r)
+	c.tellAuthError(r)
+	if d.Account != "" {
+		return c.w.srv.accounts.find(d.Account), d.Reason
+	}
+	return c.acc, r.String()
 }
 
 // whoText is what the log calls the session's user.

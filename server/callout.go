@@ -103,18 +103,18 @@ func (s *Server) service(name, xkey string) *operator.Callout {
 func (s *Server) callout(service *operator.Callout, c *account.Client, v finding, done func(*account.Identity, error)) {
 	acc := s.accounts.find(service.Account)
 	if acc == nil {
-		s.refuseCallout(done, fmt.Errorf("No valid account %q for auth callout request: %w", service.Account, operator.ErrMissing)) //nolint:staticcheck // a log line
+		s.refuseCallout(service, done, fmt.Errorf("No valid account %q for auth callout request: %w", service.Account, operator.ErrMissing)) //nolint:staticcheck // a log line
 		return
 	}
 	q, err := question(c, v)
 	if err != nil {
-		s.refuseCallout(done, err)
+		s.refuseCallout(service, done, err)
 		return
 	}
 	timeout := s.options().AuthTimeout
 	body, xkey, err := service.Ask(q, time.Now(), timeout)
 	if err != nil {
-		s.refuseCallout(done, err)
+		s.refuseCallout(service, done, err)
 		return
 	}
 	m := &internalMsg{subject: operator.CalloutSubject, payload: body}
@@ -124,7 +124,7 @@ func (s *Server) callout(service *operator.Callout, c *account.Client, v finding
 	w := new(calloutWait)
 	silent := func() {
 		s.log.Debugf("Authorization callout response not received in time on account %q", service.Account)
-		done(nil, account.Denied(""))
+		done(nil, &account.Denial{Account: service.Account})
 	}
 	cancel, err := s.queues.answers.ask(acc, m, func(m *internalMsg) {
 		if w.over() {
@@ -137,7 +137,7 @@ func (s *Server) callout(service *operator.Callout, c *account.Client, v finding
 		}
 	})
 	if err != nil {
-		s.refuseCallout(done, fmt.Errorf("Error sending authorization request: %w", err)) //nolint:staticcheck // a log line
+		s.refuseCallout(service, done, fmt.Errorf("Error sending authorization request: %w", err)) //nolint:staticcheck // a log line
 		return
 	}
 	w.start(cancel, timeout, silent)
@@ -150,7 +150,7 @@ func (s *Server) calloutAnswer(service *operator.Callout, q *operator.Question, 
 		reason := err.Error()
 		if d, ok := errors.AsType[*account.Denial](err); ok && d.Detail != "" {
 			reason = d.Detail
-			err = &account.Denial{Kind: d.Kind}
+			err = &account.Denial{Kind: d.Kind, Account: service.Account, Reason: reason}
 		}
 		s.log.Warnf("%s", reason)
 		return nil, err
@@ -159,9 +159,9 @@ func (s *Server) calloutAnswer(service *operator.Callout, q *operator.Question, 
 	return id, nil
 }
 
-func (s *Server) refuseCallout(done func(*account.Identity, error), err error) {
+func (s *Server) refuseCallout(service *operator.Callout, done func(*account.Identity, error), err error) {
 	s.log.Warnf("%v", err)
-	done(nil, account.Denied(""))
+	done(nil, &account.Denial{Account: service.Account, Reason: err.Error()})
 }
 
 // calloutWait is one question that has no answer yet. The first answer, or the

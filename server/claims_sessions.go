@@ -163,4 +163,5 @@ func (c *session) violation(r Reason) {
 	}
 	c.sendErr(errAuthorization)
 	c.close(r)
+	c.tellAuthError(r)
 }

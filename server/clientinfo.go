@@ -17,6 +17,7 @@ type clientInfo struct {
 	RTT        time.Duration `json:"rtt,omitempty"`
 	Server     string        `json:"server,omitempty"`
 	Cluster    string        `json:"cluster,omitempty"`
+	Stop       *time.Time    `json:"stop,omitempty"`
 	JWT        string        `json:"jwt,omitempty"`
 	IssuerKey  string        `json:"issuer_key,omitempty"`
 	NameTag    string        `json:"name_tag,omitempty"`
@@ -37,6 +38,9 @@ func (c *session) clientInfo(detailed bool) *clientInfo {
 	v.Start, v.Host, v.ID = &opened, c.peer.Addr().String(), c.c.ID()
 	if id := c.ident.Load(); id != nil {
 		v.Name, v.Lang, v.Version, v.User = id.name, id.lang, id.version, id.user
+	}
+	if who := c.auth.who; who != nil {
+		v.JWT, v.IssuerKey, v.NameTag, v.Tags = who.ShownJWT(), c.issuer(), who.NameTag, who.Tags
 	}
 	v.Kind, v.ClientType = "Client", "nats"
 	return v

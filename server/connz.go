@@ -7,6 +7,7 @@ import (
 
 	"peregrine/account"
 	"peregrine/loop"
+	"peregrine/sublist"
 )
 
 // ConnInfo is what a monitor shows of a connection.
@@ -25,6 +26,9 @@ type ConnInfo struct {
 	Stalls              int64     // how often it was slowed as a producer
 	User                string
 	Account             string
+	AccountTag          string   // what its claims call the account, else its name
+	JWT                 string   // what the user showed; empty for a bearer token
+	ProxyKey            string   // of the trusted proxy that it came through
 	IssuerKey           string   // that signed the user
 	Tags                []string // of the user
 	Name, Lang, Version string
@@ -90,7 +94,7 @@ func (c *session) describe() ConnInfo {
 		InMsgs: c.inMsgs.Load(), InBytes: c.inBytes.Load(), OutMsgs: out, OutBytes: outBytes,
 		NumSubs: len(c.subs), Account: c.acc.Name, Stalls: c.c.Stalls(),
 	}
-	info.TLS = c.describeTLS()
+	info.TLS, info.AccountTag = c.describeTLS(), c.w.srv.accountTag(c.acc.Name)
 	info.LastActivity = c.opened
 	if seen := c.lastSeen.Load(); seen > 0 {
 		info.LastActivity = time.Now().Add(-time.Duration(c.w.lp.Now() - seen))
@@ -99,7 +103,8 @@ func (c *session) describe() ConnInfo {
 		info.Name, info.Lang, info.Version = id.name, id.lang, id.version
 	}
 	if who := c.auth.who; who != nil {
-		info.User, info.IssuerKey, info.Tags = who.User, who.IssuedBy, who.Tags
+		info.User, info.IssuerKey, info.Tags = who.User, c.issuer(), who.Tags
+		info.JWT, info.ProxyKey = who.ShownJWT(), who.ProxyKey
 	} else {
 		info.User, _ = c.client().Shown() // what it said, and was not let in
 	}
@@ -180,12 +185,22 @@ func (s *Server) AccountStats(name string) (st AccountStats, ok bool) {
 	if a == nil {
 		return st, false
 	}
-	interest := a.Interest.Stats()
+	interest := interestStats(a)
 	return AccountStats{
 		Connections: a.Connections(), LeafNodes: a.LeafNodes(),
 		Subscriptions: int64(interest.Subscriptions), Inserts: interest.Inserts, Removes: interest.Removes,
 		Totals: a.Totals(),
 	}, true
+}
+
+// interestStats counts the subscriptions of an account but for the server's own.
+func interestStats(a *liveAccount) sublist.Stats {
+	x, st := exchangeOf(a), a.Interest.Stats()
+	gone, made := x.ownUnsubs.Load(), x.ownSubs.Load()
+	st.Subscriptions -= int(made - gone)
+	st.Inserts -= min(made, st.Inserts)
+	st.Removes -= min(gone, st.Removes)
+	return st
 }
 
 // Stats reads the counters. It waits for nothing.
@@ -197,7 +212,7 @@ func (s *Server) Stats() Stats {
 		Totals:    account.Sum(s.counters),
 	}
 	for _, a := range s.accounts.all() {
-		interest := a.Interest.Stats()
+		interest := interestStats(a)
 		st.Subscriptions += int64(interest.Subscriptions)
 		st.Inserts += interest.Inserts
 		st.Removes += interest.Removes

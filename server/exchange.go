@@ -20,6 +20,11 @@ type exchange struct {
 	// caller.
 	services []*serviceImport
 
+	ownSubs, ownUnsubs atomic.Uint64 // of the server itself, since the start
+
+	slow      atomic.Int64 // connections that were closed because they did not read
+	connsTold atomic.Int64 // when the number of connections was told last, Unix nanoseconds
+
 	replies replyTable // requests that the account's services have to answer
 	waiting waitIndex  // requests of the account, by the subject that waits
 }

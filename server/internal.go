@@ -195,6 +195,7 @@ func (q *internalQueue) subscribe(acc *account.Account[subscription], subject, g
 	if err := acc.Interest.Insert(subject, group, 0, 1, &s.sub); err != nil {
 		return nil, err
 	}
+	exchangeOf(acc).ownSubs.Add(1)
 	return s, nil
 }
 
@@ -203,6 +204,7 @@ func (q *internalQueue) subscribe(acc *account.Account[subscription], subject, g
 func (s *internalSub) close() {
 	if !s.sub.closed.Swap(true) {
 		s.acc.Interest.Remove(s.sub.subject, s.sub.queue, &s.sub)
+		exchangeOf(s.acc).ownUnsubs.Add(1)
 	}
 }
 

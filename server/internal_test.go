@@ -129,8 +129,8 @@ func TestInternalSubscription(t *testing.T) {
 	sub.close()
 	c.send("SUB rep 1\r\nPUB in.a rep 0\r\n\r\n")
 	c.expect("HMSG rep 1 36 36", "NATS/1.0 503", "Nats-Subject: in.a", "", "")
-	if s.global.Interest.Count() != 1 {
-		t.Errorf("%d subscriptions left", s.global.Interest.Count())
+	if n := s.Stats().Subscriptions; n != 1 {
+		t.Errorf("%d subscriptions left", n)
 	}
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rand"
 	"crypto/x509"
 	"time"
 
@@ -64,6 +63,8 @@ func (e ocspEvents) publish(subject string, event *ocspEvent) {
 	if sys == nil {
 		return
 	}
-	event.ID, event.Time, event.Server = rand.Text(), time.Now().UTC(), e.s.serverInfo()
-	e.s.publishJSON(sys, ocspSubject+e.s.id+subject, event)
+	event.ID, event.Time = newEventID(), time.Now().UTC()
+	if subject = ocspSubject + e.s.id + subject; hears(sys, subject) {
+		e.s.tell(sys, subject, func(i *ServerInfo) any { event.Server = i; return event })
+	}
 }

@@ -85,8 +85,8 @@ type internalQueues struct {
 	info    *internalQueue // about clients
 }
 
-// startQueues makes the queues and, in operator mode, listens to clients that ask
-// who they are.
+// startQueues makes the queues and, where there is a system account, listens to
+// clients that ask who they are.
 func (s *Server) startQueues() {
 	const bytes = 64 << 20
 	s.queues = internalQueues{
@@ -96,8 +96,10 @@ func (s *Server) startQueues() {
 		info:    s.newInternalQueue("info", 16<<10, bytes/4),
 	}
 	s.traces = s.newTraceQueue()
-	if s.claims != nil {
+	s.internal.queues.Go(s.runOutbox)
+	if s.systemAccount() != nil {
 		s.accounts.watch(s.listenForUserInfo)
+		s.internal.queues.Go(s.repeatConns)
 	}
 }
 

@@ -18,10 +18,14 @@ const Version = "2.15.2"
 
 // Options configure a server. They do not change after New.
 type Options struct {
-	Host            string // listen address; "" is 0.0.0.0
-	Port            int    // 0 is DefaultPort, -1 any free one
-	ServerName      string // "" is the server's id
-	ClusterName     string // decides which mappings count; "" is no cluster
+	Host        string // listen address; "" is 0.0.0.0
+	Port        int    // 0 is DefaultPort, -1 any free one
+	ServerName  string // "" is the server's id
+	ClusterName string // decides which mappings count; "" is no cluster
+	// Tags, Metadata and FeatureFlags describe the server to others.
+	Tags            []string
+	Metadata        map[string]string
+	FeatureFlags    map[string]bool
 	ClientAdvertise string // "host:port" for INFO instead of the listen address; port 0 is the one listened on
 
 	Debug, Trace bool

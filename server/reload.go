@@ -93,8 +93,12 @@ func (w *worker) reload(before, after *account.Directory) {
 	w.each(func(c *session) {
 		c.parser.MaxControlLine = o.MaxControlLine
 		c.c.SetLimits(limits)
+		c.auth.told = false
 		c.reviewIdentity(before, after)
 		c.reviewProxy(o.TrustedProxies)
+		if c.stage.connected && !c.stage.closing && !c.auth.held && !c.auth.told {
+			c.tellConnect() // it has been looked at again
+		}
 		if !c.stage.closing && c.preface.phase == speaking {
 			c.startPing()
 		}

@@ -191,10 +191,12 @@ func (r *folderResolver) onList(m *internalMsg) {
 	})
 	slices.Sort(names)
 	r.c.srv.log.Debugf("list request responded with %d account ids", len(names))
-	r.c.srv.publishJSON(m.acc, m.reply, &struct {
-		Data   []string    `json:"data"`
-		Server *ServerInfo `json:"server"`
-	}{names, r.c.srv.serverInfo()})
+	r.c.srv.tell(m.acc, m.reply, func(i *ServerInfo) any {
+		return &struct {
+			Data   []string    `json:"data"`
+			Server *ServerInfo `json:"server"`
+		}{names, i}
+	})
 }
 
 // onDelete deletes accounts, if an operator says so.

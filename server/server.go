@@ -68,6 +68,7 @@ type Server struct {
 	internal  internalState
 	queues    internalQueues
 	traces    *traceQueue
+	outbox    outbox
 	sysSeq    atomic.Uint64 // of system messages
 	claims    *claims       // in operator mode
 	notPinned atomic.Int64  // users of accounts that are not pinned
@@ -99,6 +100,7 @@ func New(o Options, log Logger) (*Server, error) {
 		counters: make([]account.Counters, o.Loops),
 		quit:     make(chan struct{}), done: make(chan struct{}), started: time.Now(),
 	}
+	s.outbox.in = make(chan notice, outboxSize)
 	s.underOperators(&o)
 	book, err := s.linking.plan(&o)
 	if err != nil {

@@ -193,6 +193,7 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	w.lp.Cancel(&c.pinging.timer)
 	w.lp.Cancel(&c.auth.timer)
 	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {
+		exchangeOf(c.acc).slow.Add(1)
 		c.slowConsumerNotice(r)
 		w.srv.slowConsumers.Add(1)
 	}
@@ -201,8 +202,10 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 		w.srv.staleConns.Add(1)
 	}
 	num, left := len(c.subs), c.subInfos(closedSubsMax)
+	c.tellDisconnect(r)
 	c.dropAllSubs()
 	c.acc.Leave(false)
+	w.srv.connsChanged(c.acc)
 	w.unlink(c)
 	w.srv.remember(c, r, num, left)
 }

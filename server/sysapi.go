@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"time"
 )
 
@@ -24,15 +23,14 @@ type ServerInfo struct {
 	Time         time.Time         `json:"time"`
 }
 
-// capabilities are the flags of ServerInfo: stream snapshots in binary form and
-// raft traffic outside of the system account are understood.
-const capabilities = 1<<1 | 1<<2
-
 // serverInfo is this server's, with the next sequence of its system messages.
+// The flags are about JetStream.
 func (s *Server) serverInfo() *ServerInfo {
+	o := s.options()
 	return &ServerInfo{
-		Name: s.options().ServerName, Host: s.info.Load().Host, ID: s.id, Version: Version,
-		Flags: capabilities, Seq: s.sysSeq.Add(1), Time: time.Now().UTC(),
+		Name: o.ServerName, Host: s.info.Load().Host, ID: s.id, Version: Version,
+		Tags: o.Tags, Metadata: o.Metadata, FeatureFlags: o.FeatureFlags,
+		Seq: s.sysSeq.Add(1), Time: time.Now().UTC(),
 	}
 }
 
@@ -49,19 +47,7 @@ func (s *Server) answer(m *internalMsg, data, problem any) {
 	if m.reply == "" {
 		return
 	}
-	s.publishJSON(m.acc, m.reply, &sysReply{Server: s.serverInfo(), Data: data, Error: problem})
-}
-
-// publishJSON publishes v in acc.
-func (s *Server) publishJSON(acc *liveAccount, subject string, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		s.log.Errorf("Error encoding a system message on %q: %v", subject, err)
-		return
-	}
-	if err := s.publishInto(acc, &internalMsg{subject: subject, payload: b}, nil); err != nil {
-		s.log.Warnf("Error publishing a system message: %v", err)
-	}
+	s.tell(m.acc, m.reply, func(i *ServerInfo) any { return &sysReply{Server: i, Data: data, Error: problem} })
 }
 
 // newInbox returns a subject that nobody else listens to.

@@ -6,7 +6,7 @@ import (
 	"peregrine/account"
 )
 
-// userInfoSubject is where clients ask who they are, in every account of an operator.
+// userInfoSubject is where clients ask who they are, in every account.
 const userInfoSubject = "$SYS.REQ.USER.INFO"
 
 // userInfo answers them.
@@ -61,7 +61,7 @@ func (s *Server) onUserInfo(m *internalMsg) {
 }
 
 func (c *session) userInfo() *userInfo {
-	out := &userInfo{Account: c.acc.Name}
+	out := &userInfo{Account: c.acc.Name, AccountName: c.w.srv.accountTag(c.acc.Name)}
 	who := c.auth.who
 	if who == nil {
 		return out
@@ -69,11 +69,6 @@ func (c *session) userInfo() *userInfo {
 	out.User, out.UserName, out.Permissions = who.User, who.NameTag, shown(who.Permissions)
 	if !who.Expires.IsZero() {
 		out.Expires = time.Until(who.Expires).Truncate(time.Second)
-	}
-	if cl := c.w.srv.claims; cl != nil {
-		if a := cl.snapshot(c.acc.Name); a != nil {
-			out.AccountName = a.Claims.Name
-		}
 	}
 	return out
 }

@@ -32,7 +32,8 @@ func serverOptions(o *config.Options) (server.Options, error) {
 		NoHeaders: o.NoHeaderSupport, NoFastProducerStall: o.NoFastProducerStall,
 		MaxClosedClients: o.MaxClosedClients,
 		Directory:        d,
-		Callout:          calloutOptions(o.Authorization), TrustedProxies: trustedProxies(o.Proxies),
+		Tags:             o.ServerTags, Metadata: o.ServerMetadata, FeatureFlags: o.Features(),
+		Callout: calloutOptions(o.Authorization), TrustedProxies: trustedProxies(o.Proxies),
 	}
 	options.IdleResolver = idleResolver(o)
 	if options.Operator, err = operatorMode(o); err != nil {

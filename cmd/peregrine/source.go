@@ -88,7 +88,7 @@ func monitorConn(c *server.ConnInfo) monitor.Conn {
 		RTT: c.RTT, PendingBytes: c.Pending, InMsgs: c.InMsgs, OutMsgs: c.OutMsgs,
 		InBytes: c.InBytes, OutBytes: c.OutBytes, Subscriptions: c.NumSubs,
 		Name: c.Name, Lang: c.Lang, Version: c.Version, Account: c.Account, User: c.User, Stalls: c.Stalls,
-		IssuerKey: c.IssuerKey, Tags: c.Tags,
+		IssuerKey: c.IssuerKey, Tags: c.Tags, AccountTag: c.AccountTag, JWT: c.JWT, ProxyKey: c.ProxyKey,
 	}
 	if t := c.TLS; t != nil {
 		m.TLS = &monitor.ConnTLS{Version: t.Version, CipherSuite: t.CipherSuite, First: t.First}
