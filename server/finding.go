@@ -131,20 +131,29 @@ func (s *Server) conclude(c *account.Client, v finding, done func(*account.Ident
 	}
 	service, asked := s.calloutFor(c, v)
 	if service == nil {
-		done(v.id, v.err)
+		done(s.sharing(v.id), v.err)
 		return
 	}
 	finish := func(id *account.Identity, err error) {
 		if err == nil && id.Account == service.Account {
 			id = withoutCallout(id)
 		}
-		done(id, err)
+		done(s.sharing(id), err)
 	}
 	if !asked {
 		finish(v.id, v.err)
 		return
 	}
 	s.callout(service, c, v, finish)
+}
+
+// sharing gives id, which nobody else has, the permissions of others who have
+// the same. id may be nil.
+func (s *Server) sharing(id *account.Identity) *account.Identity {
+	if id != nil && id.Configured == nil && !id.DefaultPermissions {
+		id.Permissions = s.permissions.Of(id.Permissions)
+	}
+	return id
 }
 
 // withoutCallout takes away what nobody but the server may publish in the

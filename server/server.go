@@ -44,8 +44,10 @@ type Server struct {
 	accounts *liveAccounts
 	global   *liveAccount
 	proofs   proofs
-	counters []account.Counters
-	started  time.Time
+	// permissions are those of users that no configuration knows.
+	permissions account.Shared
+	counters    []account.Counters
+	started     time.Time
 
 	tls           atomic.Pointer[listenerTLS] // nil: none
 	handshakes    rateLimit
