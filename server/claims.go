@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -21,8 +22,8 @@ import (
 // order.
 type claims struct {
 	srv      *Server
-	resolver resolver
-	fetching chan struct{} // bounds the look-ups under way
+	resolver atomic.Pointer[resolver] // replaced by a reload
+	fetching chan struct{}            // bounds the look-ups under way
 
 	// now holds what counts of each account, *operator.Account by name, for
 	// loops, which must not wait; none of accounts whose time is over.
@@ -64,6 +65,23 @@ func newClaims(s *Server) *claims {
 // fetchesMax bounds the accounts that are looked up at the same time: clients
 // can name as many as they like.
 const fetchesMax = 64
+
+// source returns the resolver in use.
+func (c *claims) source() resolver { return *c.resolver.Load() }
+
+// replaceResolver puts a resolver without a folder in place of another one.
+func (c *claims) replaceResolver(o ResolverOptions) {
+	_, memory := c.source().(*memoryResolver)
+	if memory && o.Kind == MemoryResolver {
+		return
+	}
+	r, err := newResolver(c, o)
+	if err != nil { // there is nothing to open
+		c.srv.log.Errorf("The old account resolver stays in use: %v", err)
+		return
+	}
+	(*c.resolver.Swap(&r)).close()
+}
 
 // trust returns whose signatures count at the moment.
 func (c *claims) trust() *operator.Trust { return c.srv.options().Operator.Trust }
@@ -164,7 +182,7 @@ func (c *claims) fetch(name string) (string, error) {
 	c.fetching <- struct{}{}
 	defer func() { <-c.fetching }()
 	begun := time.Now()
-	token, err := c.resolver.fetch(name)
+	token, err := c.source().fetch(name)
 	if d := time.Since(begun); d > time.Second {
 		c.srv.log.Warnf("Account [%s] fetch took %v", name, d)
 	} else {

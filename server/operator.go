@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"peregrine/account"
@@ -111,14 +112,16 @@ func (s *Server) loadClaims() (err error) {
 		return s.checkIdleResolver()
 	}
 	c := newClaims(s)
-	if c.resolver, err = newResolver(c, mode.Resolver); err != nil {
+	r, err := newResolver(c, mode.Resolver)
+	if err != nil {
 		return err
 	}
+	c.resolver.Store(&r)
 	s.claims = c
 	if err := s.preload(mode); err != nil {
 		return err
 	}
-	if u, ok := c.resolver.(*urlResolver); ok {
+	if u, ok := c.source().(*urlResolver); ok {
 		if _, err := u.fetch(""); err != nil {
 			return err
 		}
@@ -159,12 +162,12 @@ func startError(err error) error {
 func (s *Server) preload(mode *OperatorMode) error {
 	for name, token := range mode.Preload {
 		if mode.Resolver.Kind == URLResolver {
-			return errors.New("resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR")
+			return errPreload
 		}
 		if _, err := operator.DecodeAccount(token); err != nil {
 			return fmt.Errorf("preload account error for %q: %w", name, err)
 		}
-		if err := s.claims.resolver.store(name, token); err != nil {
+		if err := s.claims.source().store(name, token); err != nil {
 			s.log.Warnf("Preloaded account [%s] not stored: %v", name, err)
 		}
 	}
@@ -192,7 +195,7 @@ func (s *Server) startClaims() error {
 			return err
 		}
 	}
-	if err := c.resolver.start(); err != nil {
+	if err := c.source().start(); err != nil {
 		return startError(err)
 	}
 	if c.bootstrapping() {
@@ -205,7 +208,7 @@ func (s *Server) startClaims() error {
 func (s *Server) stopClaims() {
 	if s.claims != nil {
 		s.claims.close()
-		s.claims.resolver.close()
+		s.claims.source().close()
 	}
 }
 
@@ -216,12 +219,16 @@ func (s *Server) reloadClaims() {
 	if c == nil {
 		return
 	}
-	m, ok := c.resolver.(*memoryResolver)
+	mode := s.options().Operator
+	if !mode.Resolver.keepsFolder() {
+		c.replaceResolver(mode.Resolver)
+	}
+	m, ok := c.source().(*memoryResolver)
 	if !ok {
-		c.resolver.reload()
+		c.source().reload()
 		return
 	}
-	preload := s.options().Operator.Preload
+	preload := mode.Preload
 	m.replace(preload)
 	for _, name := range c.names() {
 		token, ok := preload[name]
@@ -235,16 +242,36 @@ func (s *Server) reloadClaims() {
 	}
 }
 
+// judgesAs tells whether the users of an account are treated alike in o and in p.
+func (o *OperatorMode) judgesAs(p *OperatorMode) bool {
+	return o == nil || p == nil || slices.Equal(o.Pinned, p.Pinned) && o.Sentinel == p.Sentinel
+}
+
 // fixedOperator returns an error for what of operator mode cannot change.
 func fixedOperator(old, o *OperatorMode) error {
 	switch {
 	case (old == nil) != (o == nil):
 		return errors.New("config reload does not support moving to or from an account resolver")
-	case o != nil && old.Resolver != o.Resolver:
+	case o == nil:
+		return nil
+	case o.Resolver.Kind == URLResolver && len(o.Preload) > 0:
+		return errPreload
+	case !old.Resolver.keepsFolder() && !o.Resolver.keepsFolder():
+		return nil
+	case old.Resolver.withoutTLS() != o.Resolver.withoutTLS():
 		return errors.New("config reload not supported for AccountResolver")
 	}
 	return nil
 }
+
+// keepsFolder tells whether the resolver is one with a folder. Such a one stays as
+// it was started.
+func (o ResolverOptions) keepsFolder() bool { return o.Kind == FullResolver || o.Kind == CacheResolver }
+
+// withoutTLS returns what can be compared.
+func (o ResolverOptions) withoutTLS() ResolverOptions { o.TLS = nil; return o }
+
+var errPreload = errors.New("resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR")
 
 // claimed tells whether an account is known by its token.
 func (s *Server) claimed(name string) bool { return s.claims != nil && s.claims.known(name) }
@@ -276,7 +303,7 @@ func (c *claims) endBootstrap() {
 			return
 		case <-tick.C:
 		}
-		if token, err := c.resolver.fetch(name); err == nil && c.take(name, token) == nil {
+		if token, err := c.source().fetch(name); err == nil && c.take(name, token) == nil {
 			c.srv.log.Noticef("System account fetched and updated")
 			return
 		}

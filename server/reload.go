@@ -3,8 +3,6 @@ package server
 import (
 	"fmt"
 	"slices"
-
-	"peregrine/account"
 )
 
 // Reload changes what may change while the server runs: debug, trace and its form,
@@ -45,7 +43,7 @@ func (s *Server) Reload(o Options) error {
 	info := s.baseInfo(s.Addr())
 	s.info.Store(&info)
 	for _, w := range s.workers {
-		w.lp.Post(func() { w.reload(old.Directory, o.Directory) })
+		w.lp.Post(func() { w.reload(old, &o) })
 	}
 	s.recheckPinned(old.TLS, o.TLS)
 	s.evict(o.MaxConn)
@@ -87,14 +85,14 @@ func fixed(old, o *Options) error {
 }
 
 // reload takes the new options over on one loop.
-func (w *worker) reload(before, after *account.Directory) {
+func (w *worker) reload(old, new *Options) {
 	o, limits := w.srv.options(), w.srv.clientLimits.Load()
 	w.debug, w.trace, w.noBodies = o.Debug, o.Trace, o.TraceHeaders
 	w.each(func(c *session) {
 		c.parser.MaxControlLine = o.MaxControlLine
 		c.c.SetLimits(limits)
 		c.auth.told = false
-		c.reviewIdentity(before, after)
+		c.reviewIdentity(old, new)
 		c.reviewProxy(o.TrustedProxies)
 		if c.stage.connected && !c.stage.closing && !c.auth.held && !c.auth.told {
 			c.tellConnect() // it has been looked at again

@@ -11,9 +11,9 @@ import (
 // is, perhaps with other permissions and limits; or has to show again who it is,
 // with what it said in CONNECT; or is closed.
 
-// reviewIdentity applies a new directory to a session.
-func (c *session) reviewIdentity(old, new *account.Directory) {
-	srv := c.w.srv
+// reviewIdentity applies new options to a session.
+func (c *session) reviewIdentity(before, after *Options) {
+	srv, old, new := c.w.srv, before.Directory, after.Directory
 	c.applyLimits()
 	switch {
 	case c.stage.closing || c.auth.held: // who waits is asked again when the answer is there
@@ -26,7 +26,7 @@ func (c *session) reviewIdentity(old, new *account.Directory) {
 		if !c.auth.awaiting {
 			c.w.lp.Cancel(&c.auth.timer)
 		}
-	case srv.options().Authenticator != nil:
+	case srv.options().Authenticator != nil, !before.Operator.judgesAs(after.Operator):
 		c.authenticate(c.reviewSubs)
 	case c.auth.who.Configured != nil:
 		c.reviewUser(new)

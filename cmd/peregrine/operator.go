@@ -18,6 +18,13 @@ func operatorMode(o *config.Options) (*server.OperatorMode, error) {
 		Pinned: o.PinnedAccounts, Sentinel: o.DefaultSentinel, Preload: o.Preload,
 		Resolver: resolverOptions(o.Resolver),
 	}
+	if t := o.ResolverTLS; t != nil {
+		c, err := certOptions(t)
+		if err != nil {
+			return nil, err
+		}
+		mode.Resolver.TLS = c.Config()
+	}
 	var operators []operator.Operator
 	for _, one := range o.Operators {
 		operators = append(operators, operator.Operator{Subject: one.Subject, SigningKeys: one.SigningKeys, Strict: one.StrictSigning})
