@@ -13,6 +13,7 @@ accounts {
     users: [
       {user: plain, password: bench}
       {user: server, password: bench, permissions: {subscribe: ["bench.>"], publish: {deny: ">"}}}
+      {user: responder, password: bench, permissions: {subscribe: ["bench.>"], publish: ["_R_.>", "log.>"]}}
     ]
     exports: [ {service: "bench.>"} ]
   }
@@ -45,21 +46,40 @@ var accounts = []*Scenario{
 	{Name: "imports-128", Title: "1 → 1 through two imports, 128 B", Main: "msgs_per_s", Group: "accounts", Config: accountsConfig,
 		Doc: "One publisher, one subscriber two accounts further, both with permissions; each message gets a header that says who asks.",
 		run: oneToOne{publisher: "asker", subscriber: "server", subject: "ask.00"}.run},
+	{Name: "account-varied", Title: "1 → 1 in one account, 128 B, 1,000 subjects", Main: "msgs_per_s", Group: "accounts", Config: accountsConfig,
+		Doc: "As account-128, with another subject in each message.",
+		run: oneToOne{publisher: "plain", subscriber: "plain", subject: "bench.000", varied: true}.run},
+	{Name: "imports-varied", Title: "1 → 1 through two imports, 128 B, 1,000 subjects", Main: "msgs_per_s", Group: "accounts", Config: accountsConfig,
+		Doc: "As imports-128, with another subject in each message.",
+		run: oneToOne{publisher: "asker", subscriber: "server", subject: "ask.000", varied: true}.run},
+	{Name: "account-rr", Title: "request/reply in one account, 16 pairs, 64 B", Main: "msgs_per_s", Group: "accounts", Config: accountsConfig,
+		Doc: "What the next one is compared with.",
+		run: requests{pairs: 16, payload: 64, asker: "plain", responder: "plain"}.run},
+	{Name: "imports-rr", Title: "request/reply through two imports, 16 pairs, 64 B", Main: "msgs_per_s", Group: "accounts", Config: accountsConfig,
+		Doc: "Requests and answers pass two account boundaries; asker and responder have permissions.",
+		run: requests{pairs: 16, payload: 64, asker: "asker", responder: "responder", imported: true}.run},
 }
 
 const accountsPayload = 128
 
 // oneToOne is a saturating load between two users.
-type oneToOne struct{ publisher, subscriber, subject string }
+type oneToOne struct {
+	publisher, subscriber, subject string
+	varied                         bool // the last three characters of the subject count
+}
 
 func (o oneToOne) run(r *run) error {
-	delivery := len("MSG bench.00 1 ") + len(strconv.Itoa(accountsPayload)) + 4 + accountsPayload
+	listened, heard := "bench.00", len("bench.00")
+	if o.varied {
+		listened, heard = "bench.*", len("bench.000")
+	}
+	delivery := len("MSG  1 ") + heard + len(strconv.Itoa(accountsPayload)) + 4 + accountsPayload
 	f := r.newFlow(r.Window / delivery)
 	sub, err := r.dialAs(login{user: o.subscriber, pass: "bench"})
 	if err != nil {
 		return err
 	}
-	if err := sub.roundTrip([]byte("SUB bench.00 1\r\n")); err != nil {
+	if err := sub.roundTrip([]byte("SUB " + listened + " 1\r\n")); err != nil {
 		return err
 	}
 	if err := r.watch(sub, &frames{order: orderExactly, next: make([]uint64, 1), done: f}); err != nil {
@@ -77,6 +97,9 @@ func (o oneToOne) run(r *run) error {
 	// the header, which the reader takes as given.
 	p := &publisher{r: r, c: pub, flow: f, copies: 1, mute: true,
 		block: newBlock(o.subject, "", accountsPayload, blockBytes, max(1, r.Window/delivery/4))}
+	if o.varied {
+		p.block.vary(len("PUB ")+len(o.subject)-3, 3)
+	}
 	r.write(p.publish)
 	if err := r.pause(r.Warmup); err != nil {
 		return err

@@ -36,6 +36,31 @@ func (r *run) recordLatency(h *hdrhistogram.Histogram) {
 type requests struct {
 	pairs   int
 	payload int
+	// From whom to whom requests go, if not between any two.
+	asker, responder string
+	imported         bool // replies are those of imported services
+}
+
+// names returns what pair i asks on, what its responder listens to, and how long
+// the reply is that the responder sees.
+func (q requests) names(i int) (asked, service string, reply int) {
+	switch {
+	case q.imported:
+		return fmt.Sprintf("ask.%02d", i), fmt.Sprintf("bench.%02d", i), len("_R_.xxxxxx.xxxxxx")
+	case q.asker != "":
+		service = fmt.Sprintf("bench.%02d", i)
+	default:
+		service = fmt.Sprintf("service.%02d", i)
+	}
+	return service, service, inboxWidth + 1 + tokenWidth
+}
+
+// dial opens a connection of user, or of anybody.
+func (q requests) dial(r *run, user string) (*conn, error) {
+	if user == "" {
+		return r.dial()
+	}
+	return r.dialAs(login{user: user, pass: "bench"})
 }
 
 func (q requests) run(r *run) error {
@@ -87,9 +112,10 @@ const (
 
 // pair opens a responder and a requester.
 func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
-	service, inbox := fmt.Sprintf("service.%02d", i), fmt.Sprintf("_INBOX.%022d", i)
+	asked, service, seen := q.names(i)
+	inbox := fmt.Sprintf("_INBOX.%022d", i)
 	reply := inbox + "." + strings.Repeat("0", tokenWidth)
-	answer := newBlock(reply, "", q.payload, 0, 1)
+	answer := newBlock(strings.Repeat("0", seen), "", q.payload, 0, 1)
 	var rc *conn
 	responder := &frames{order: orderExactly, next: make([]uint64, 1)}
 	responder.on = func(line []byte, v uint64, _ int64) {
@@ -99,7 +125,7 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 			r.fail(err)
 		}
 	}
-	rc, err := r.dial()
+	rc, err := q.dial(r, q.responder)
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +135,18 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 	if err := r.watch(rc, responder); err != nil {
 		return nil, err
 	}
-	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(service, reply, q.payload, 0, 1)}
-	rq.token = rq.question.bytes[len("PUB ")+len(service)+1+inboxWidth+1:][:tokenWidth]
+	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(asked, reply, q.payload, 0, 1)}
+	rq.token = rq.question.bytes[len("PUB ")+len(asked)+1+inboxWidth+1:][:tokenWidth]
 	rq.question.stampFrom(0)
 	rq.first, rq.seq = bytes.Clone(rq.question.bytes), 1
 	in := &frames{order: orderExactly, next: make([]uint64, 1), done: f, on: rq.answered}
-	rq.c, err = r.subscriber([]byte("SUB "+inbox+".* 1\r\n"), in)
-	return rq, err
+	if rq.c, err = q.dial(r, q.asker); err != nil {
+		return nil, err
+	}
+	if err := rq.c.roundTrip([]byte("SUB " + inbox + ".* 1\r\n")); err != nil {
+		return nil, err
+	}
+	return rq, r.watch(rq.c, in)
 }
 
 // requester has one request under way. Once watched, it belongs to the reader
