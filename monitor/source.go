@@ -48,6 +48,7 @@ type Identity struct {
 	PingInterval     time.Duration
 	PingMax          int
 	WriteDeadline    time.Duration
+	WriteTimeout     string
 	AuthRequired     bool
 	AuthTimeout      time.Duration
 	Start            time.Time

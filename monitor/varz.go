@@ -87,6 +87,7 @@ type varz struct {
 
 	TLSTimeout    float64       `json:"tls_timeout"`
 	WriteDeadline time.Duration `json:"write_deadline"`
+	WriteTimeout  string        `json:"write_timeout,omitempty"`
 	Start         time.Time     `json:"start"`
 	Now           time.Time     `json:"now"`
 	Uptime        string        `json:"uptime"`
@@ -162,7 +163,7 @@ func (m *Monitor) varz(now time.Time) *varz {
 		OperatorClaims: id.OperatorClaims,
 		SystemAccount:  id.SystemAccount,
 		MaxControlLine: id.MaxControlLine, MaxPayload: id.MaxPayload, MaxPending: id.MaxPending,
-		WriteDeadline: id.WriteDeadline,
+		WriteDeadline: id.WriteDeadline, WriteTimeout: id.WriteTimeout,
 
 		Start: id.Start.UTC(), Now: now.UTC(), Uptime: uptime(now.Sub(id.Start)),
 		Mem: process.resident, CPU: process.cpu,

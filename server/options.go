@@ -48,9 +48,10 @@ type Options struct {
 	PingInterval  time.Duration
 	MaxPingsOut   int
 	WriteDeadline time.Duration
-	// RetryWrites keeps a client that is late for WriteDeadline as long as it
-	// takes anything.
-	RetryWrites bool
+	// WriteTimeout is what happens to a client that is late for WriteDeadline:
+	// "retry" keeps it as long as it takes some bytes, "close" and "", the
+	// default, close it.
+	WriteTimeout string
 
 	LameDuckDuration    time.Duration
 	LameDuckGracePeriod time.Duration

@@ -142,7 +142,7 @@ func newID() (pair nkeys.KeyPair, id string, err error) {
 const stallSoft = 8 << 20
 
 func clientLimits(o *Options) *loop.Limits {
-	l := &loop.Limits{PendingMax: o.MaxPending, WriteDeadline: o.WriteDeadline, RetryWrites: o.RetryWrites}
+	l := &loop.Limits{PendingMax: o.MaxPending, WriteDeadline: o.WriteDeadline, RetryWrites: o.WriteTimeout == "retry"}
 	// The thresholds also tell where PendingMax is looked at, so they stay set
 	// when producers are not to be slowed.
 	l.StallSoft = min(stallSoft, o.MaxPending/4)

@@ -27,7 +27,7 @@ func serverOptions(o *config.Options) (server.Options, error) {
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxPending: o.MaxPending,
 		MaxConn: o.MaxConn, MaxSubs: o.MaxSubs, MaxSubTokens: int(o.MaxSubTokens),
 		PingInterval: o.PingInterval, MaxPingsOut: o.MaxPingsOut, WriteDeadline: o.WriteDeadline,
-		RetryWrites:      o.WriteTimeout == config.WriteTimeoutRetry,
+		WriteTimeout:     o.WriteTimeout.String(),
 		LameDuckDuration: o.LameDuckDuration, LameDuckGracePeriod: o.LameDuckGracePeriod,
 		NoHeaders: o.NoHeaderSupport, NoFastProducerStall: o.NoFastProducerStall,
 		MaxClosedClients: o.MaxClosedClients,

@@ -23,7 +23,7 @@ func (s source) Identity() monitor.Identity {
 		SystemAccount:  o.Directory.System(),
 		MaxConnections: o.MaxConn, MaxSubscriptions: o.MaxSubs, MaxControlLine: o.MaxControlLine,
 		MaxPayload: o.MaxPayload, MaxPending: o.MaxPending, PingInterval: o.PingInterval,
-		PingMax: o.MaxPingsOut, WriteDeadline: o.WriteDeadline, AuthRequired: s.server.AuthRequired(), AuthTimeout: o.AuthTimeout, Start: s.server.Stats().Started,
+		PingMax: o.MaxPingsOut, WriteDeadline: o.WriteDeadline, WriteTimeout: o.WriteTimeout, AuthRequired: s.server.AuthRequired(), AuthTimeout: o.AuthTimeout, Start: s.server.Stats().Started,
 		ConfigLoaded: config.since, ConfigDigest: config.options.Digest,
 		Tags: config.options.ServerTags, Metadata: config.options.ServerMetadata, Features: config.options.Features(),
 	}
