@@ -15,6 +15,7 @@ const (
 	flagAbort              // then abort the first target
 	flagPosted             // queue it from a call on the target's loop
 	flagLend               // payload from the read buffer
+	flagHold               // then take nothing until resumed
 
 	frameHead = 8
 )
@@ -50,6 +51,7 @@ type simHandler struct {
 
 	secured   int
 	secureErr error
+	held      bool // flagHold: takes nothing
 
 	late, lateAgain int
 	lags            []Lag
@@ -82,6 +84,9 @@ func (h *simHandler) Data(c *Conn, b []byte, sh *Shared) (consumed, need int) {
 	}
 	for {
 		rest := b[consumed:]
+		if h.held {
+			return consumed, 0
+		}
 		if len(rest) < 4 {
 			return consumed, 0
 		}
@@ -95,7 +100,10 @@ func (h *simHandler) Data(c *Conn, b []byte, sh *Shared) (consumed, need int) {
 			return consumed, n
 		}
 		h.handle(c.loop, rest[:n], sh)
-		consumed += n
+		if consumed += n; rest[4]&flagHold != 0 {
+			h.held = true
+			c.PauseReading(true)
+		}
 		if c.closing {
 			return len(b), 0
 		}

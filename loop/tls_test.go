@@ -371,3 +371,80 @@ func TestTLSPending(t *testing.T) {
 		}
 	})
 }
+
+// TestTLSHeld: a handler that waits gets the rest when it goes on, also what came
+// with the peer's end or with the handshake.
+func TestTLSHeld(t *testing.T) {
+	for _, step := range []int{wide, 5000, 7} {
+		for _, n := range []int{10, 20_000, 300_000} {
+			if n/step > 4000 {
+				continue
+			}
+			for _, notify := range []bool{false, true} {
+				simTLS(t, 2, func(s *sim) {
+					o, client := testServer()
+					k, sub := s.adopt(0, nil), s.adopt(1, nil)
+					k.secure(o, client, wide)
+					sub.window = wide
+					k.send(frame(flagHold, 10, sub.index))
+					for range 3 {
+						k.send(frame(0, n, sub.index))
+					}
+					if notify {
+						if err := k.peer.conn.CloseWrite(); err != nil {
+							t.Fatal(err)
+						}
+						k.peer.move()
+					}
+					for k.canRead() {
+						k.read(step)
+					}
+					k.eof = !notify
+					k.window = wide
+					s.settle()
+					if sub.next[0] != 1 || k.handler.closed != 0 {
+						t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
+					}
+					k.conn.loop.Post(func() {
+						k.handler.held = false
+						k.conn.PauseReading(false)
+					})
+					s.settle()
+					if sub.next[0] != 4 || !sub.arrived() || k.handler.closed != 1 || k.handler.err != io.EOF {
+						t.Errorf("%d bytes in steps of %d: %d of 4 records, closed %d times: %v", n, step, sub.next[0], k.handler.closed, k.handler.err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestTLSHeldEarly: the same when all of it comes with the end of the handshake.
+func TestTLSHeldEarly(t *testing.T) {
+	simTLS(t, 1, func(s *sim) {
+		o, client := testServer()
+		k, sub := s.adopt(0, nil), s.adopt(0, nil)
+		sub.window = wide
+		p := k.startTLS(o, client)
+		for !func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.shaking }() {
+			p.pumpOnce()
+		}
+		k.send(frame(flagHold, 10, sub.index))
+		k.send(frame(0, 100, sub.index))
+		k.eof = true
+		p.pump(wide)
+		s.sleeping.Store(false)
+		s.settle()
+		if sub.next[0] != 1 || k.handler.closed != 0 {
+			t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
+		}
+		k.conn.loop.Post(func() {
+			k.handler.held = false
+			k.conn.PauseReading(false)
+		})
+		s.settle()
+		if sub.next[0] != 2 || k.handler.closed != 1 || k.handler.err != io.EOF {
+			t.Errorf("%d of 2 records, closed %d times: %v", sub.next[0], k.handler.closed, k.handler.err)
+		}
+	})
+}
