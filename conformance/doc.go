@@ -25,6 +25,8 @@
 //	scripts    the scripts; scripts_test.go here plays them, random_test.go
 //	           makes more of them at random, many damaged
 //	clients    stock nats.go (core and micro) in both seats
+//	secure     TLS: handshakes, certificates that are users, OCSP, hostile
+//	           records, PROXY headers
 //	config     what both binaries say of a corpus of configuration files
 //	operator   flags, signals, files and log lines in both seats
 //	load       order, slow receivers, many connections, leaks
