@@ -135,7 +135,7 @@ func TestRecords(t *testing.T) {
 			f.send(b)
 		}, 0},
 		{"twice the same", func(f *forger) {
-			b := f.text(ping)
+			b := f.text("+OK\r\n")
 			f.send(b, b)
 		}, 0},
 		{"in the wrong order", func(f *forger) {

@@ -59,7 +59,7 @@ func (s *seat) behindProxy(header string, step int) {
 	}
 	var said []string
 	for {
-		line, err := r.ReadString('\n')
+		line, err := readLine(r)
 		if err != nil {
 			said = append(said, plain(err))
 			break

@@ -211,7 +211,7 @@ func (f *forger) rest() string {
 		if err != nil {
 			return strings.Join(append(all, plain(err)), " ")
 		}
-		if !strings.HasPrefix(line, "INFO ") {
+		if !strings.HasPrefix(line, "INFO ") && line != serverPing {
 			all = append(all, strings.TrimSpace(line))
 		}
 	}

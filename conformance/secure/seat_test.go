@@ -116,8 +116,19 @@ func (s *seat) dial() net.Conn {
 	return nc
 }
 
-// readLine reads a line and not one byte more.
-func readLine(r io.Reader) (string, error) {
+// serverPing is what a server says by itself to a client that is quiet for a
+// while: a slow run sees it.
+const serverPing = "PING\r\n"
+
+// readLine reads a line, no PING, and not one byte more.
+func readLine(r io.Reader) (line string, err error) {
+	for line = serverPing; line == serverPing && err == nil; {
+		line, err = anyLine(r)
+	}
+	return line, err
+}
+
+func anyLine(r io.Reader) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); ; {
 		if _, err := io.ReadFull(r, b); err != nil {
@@ -185,14 +196,14 @@ func (sc *secured) session(connect string) string {
 	return sc.answer()
 }
 
-// answer returns the next line that is not INFO.
+// answer returns the next line that is neither INFO nor PING.
 func (sc *secured) answer() string {
 	for {
 		line, err := sc.r.ReadString('\n')
 		if err != nil {
 			return plain(err)
 		}
-		if !strings.HasPrefix(line, "INFO ") {
+		if !strings.HasPrefix(line, "INFO ") && line != serverPing {
 			return strings.TrimSpace(line)
 		}
 	}

@@ -111,7 +111,7 @@ func TestOrder(t *testing.T) {
 			_, err := io.WriteString(w, "CONNECT {\"verbose\":false}\r\nSUB none 9\r\nPING\r\n")
 			check(s.t, err)
 			for line := ""; line != "PONG\r\n"; {
-				line, err = r.ReadString('\n')
+				line, err = readLine(r)
 				check(s.t, err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestOrder(t *testing.T) {
 			sync(w, r)
 			_, err := io.WriteString(w, "SUB foo 1\r\nPING\r\n")
 			check(s.t, err)
-			line, err := r.ReadString('\n')
+			line, err := readLine(r)
 			if line != "PONG\r\n" || err != nil {
 				s.t.Fatal(line, err)
 			}
@@ -151,7 +151,7 @@ func TestOrder(t *testing.T) {
 func countMessages(r *bufio.Reader, publishers, messages int, sizes []int) error {
 	next := make([]int, publishers)
 	for range publishers * messages {
-		line, err := r.ReadString('\n')
+		line, err := readLine(r)
 		size := 0
 		if err == nil {
 			_, err = fmt.Sscanf(line, "MSG foo 1 %d", &size)
