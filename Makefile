@@ -65,7 +65,7 @@ vet: ## go vet in all modules
 
 .PHONY: race
 race: ## tests of the root module with the race detector
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./...
 
 .PHONY: invariants
 invariants: ## tests of the root module with costly checks compiled in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -148,6 +149,74 @@ func TestSlowSubscriberDeadline(t *testing.T) {
 		})
 	}
 	seats.Wait()
+}
+
+// TestWriteTimeoutRetry lets a subscriber read less than it gets, with the policy
+// that keeps such ones: both servers tell of each deadline that passes and of the
+// end, and nothing is lost.
+func TestWriteTimeoutRetry(t *testing.T) {
+	t.Parallel()
+	for _, seat := range harness.Seats {
+		t.Run(seat.String(), func(t *testing.T) {
+			t.Parallel()
+			conf := filepath.Join(t.TempDir(), "server.conf")
+			if err := os.WriteFile(conf, []byte("write_deadline: \"2s\", write_timeout: retry\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			server := harness.Start(t, seat, "-c", conf)
+			slow, producer := open(t, server), open(t, server)
+			if err := slow.sync("SUB flood 1\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			const count, size = 160, 256 << 10 // 40 MiB: less than max_pending
+			data := bytes.Repeat([]byte("f"), size)
+			go func() {
+				for range count {
+					producer.publish("flood", data)
+				}
+				if err := producer.sync("PUB flood 3\r\nend\r\n"); err != nil {
+					t.Errorf("the producer: %v", err)
+				}
+			}()
+			late := make(chan bool, 1)
+			go func() {
+				_, ok := server.Log.Await(`Slow Consumer State: WriteDeadline of 2s exceeded with \d+ chunks of \d+ total bytes\.$`, linger)
+				late <- ok
+			}()
+			// The pace is the load's shape: something is read within each deadline,
+			// and not all of what waits.
+			pace := time.NewTicker(20 * time.Millisecond)
+			defer pace.Stop()
+			read := int64(0)
+			for waiting := true; waiting; {
+				select {
+				case ok := <-late:
+					if !ok {
+						t.Fatalf("the connection is not late twice:\n%s", server.Log.Tail(5))
+					}
+					waiting = false
+				case <-pace.C:
+					n, err := io.CopyN(io.Discard, slow.in, 64<<10)
+					read += n
+					if err != nil {
+						t.Fatalf("after %d bytes: %v\n%s", read, err, server.Log.Tail(5))
+					}
+				}
+			}
+			all := int64(count*(len("MSG flood 1 262144\r\n\r\n")+size) + len("MSG flood 1 3\r\nend\r\n"))
+			n, err := io.CopyN(io.Discard, slow.in, all-read)
+			if err != nil {
+				t.Fatalf("after %d of %d bytes: %v", read+n, all, err)
+			}
+			server.Await(`cid:\d+ - Slow Consumer Recovered: Flush took \d+\.\d{3}s with \d+ chunks of \d+ total bytes\.$`)
+			if n := server.Log.Count(`Slow Consumer Detected: WriteDeadline of 2s exceeded with \d+ chunks of \d+ total bytes\.$`); n != 1 {
+				t.Errorf("detected %d times", n)
+			}
+			if err := slow.sync(""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestPausingSubscriber reads in bursts and is never far behind: nothing is lost
