@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"log"
 	"net"
@@ -145,6 +146,13 @@ var endpoints = []endpoint{
 	{"/ipqueuesz", "", (*Monitor).serveIPQueuesz},
 	{"/raftz", "", (*Monitor).serveRaftz},
 	{"/stacksz", "", (*Monitor).serveStacksz},
+	{"/debug/vars", "", (*Monitor).serveVariables},
+}
+
+// serveVariables shows the program's arguments and the state of its memory.
+func (m *Monitor) serveVariables(w http.ResponseWriter, r *http.Request) error {
+	expvar.Handler().ServeHTTP(w, r)
+	return nil
 }
 
 // basePath begins all paths, without a slash at the end unless it is all there is.

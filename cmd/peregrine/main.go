@@ -12,7 +12,8 @@ const programName = "nats-server"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run does what args ask for and returns the exit status.
+// run does what args ask for and returns the exit status. Secrets in args are
+// overwritten: pages for debugging show the program's arguments.
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		if command, ok := commands[args[0]]; ok {
@@ -25,6 +26,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		printUsage(stdout)
 		return 0
 	}
+	redactArguments(args)
 	switch {
 	case s.version:
 		return printVersion(stdout)

@@ -214,6 +214,26 @@ func (s *settings) orderFlags() {
 	slices.SortStableFunc(s.flags, func(a, b config.Flag) int { return strings.Compare(rank(a), rank(b)) })
 }
 
+// redactArguments overwrites what is secret in args, which parse has accepted.
+func redactArguments(args []string) {
+	for i := 0; i < len(args); i++ {
+		name, isOption := strings.CutPrefix(args[i], "-")
+		name, value, inline := strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		o := slices.IndexFunc(options, func(o option) bool { return slices.Contains(o.names, name) })
+		switch {
+		case !isOption || o < 0: // the end of the options
+			return
+		case inline:
+			shown := config.RedactFlag(config.Flag{Name: name, Value: value}).Value
+			args[i] = args[i][:len(args[i])-len(value)] + shown
+		case options[o].arg != "":
+			if i++; i < len(args) {
+				args[i] = config.RedactFlag(config.Flag{Name: name, Value: args[i]}).Value
+			}
+		}
+	}
+}
+
 // check finds what the options ask for and cannot have.
 func (s *settings) check() error {
 	if len(s.refused) > 0 {

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"regexp"
@@ -107,6 +108,33 @@ func TestSpellings(t *testing.T) {
 				if _, err := conn.Read(hello); err != nil || string(hello) != "INFO " {
 					t.Errorf("greeting %q, error %v", hello, err)
 				}
+			})
+		})
+	}
+}
+
+// TestSecretArguments compares what debugging shows of arguments with secrets in
+// them.
+func TestSecretArguments(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"user":   {"--user", "bob", "-pass=s3cret"},
+		"token":  {"-D", "--auth=s3cret", "-n", "s"},
+		"around": {"-T=false", "-user=bob", "--pass", "s3cret", "-l", "/dev/stderr"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+				server := harness.Start(t, seat, append([]string{"-m", "-1"}, args...)...)
+				status, _, body := get(t, server, "/debug/vars")
+				var shown struct{ Cmdline []string }
+				if err := json.Unmarshal(body, &shown); err != nil || len(shown.Cmdline) == 0 {
+					t.Fatalf("%d, %v: %s", status, err, body)
+				}
+				if strings.Contains(string(body), "s3cret") || strings.Contains(strings.Join(server.Log.Lines(), "\n"), "s3cret") {
+					t.Error("a secret is shown")
+				}
+				return strings.Join(shown.Cmdline[1:], " ")
 			})
 		})
 	}
