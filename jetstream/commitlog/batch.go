@@ -17,8 +17,21 @@ type Batch struct {
 	entries []entry
 	arena   []byte // copied heads
 	bytes   int    // in the log, without the batch's header
+	directs []Direct
+	direct  int // bytes that those write
 	first   Position
 	end     Position
+}
+
+// A Direct is bytes that records of a batch refer to and that are put where they
+// stay, so that they are not written twice. The committer calls it before it writes
+// the batch: a record is never on disk without what it refers to.
+type Direct interface {
+	// Write writes to a file, which may stay open for another one of the batch.
+	Write() error
+	// Sync makes what was written durable, its file's name included, and closes
+	// the file. It is called after all have been told to write, also if that failed.
+	Sync() error
 }
 
 // entry is one record to be.
@@ -69,6 +82,12 @@ func (b *Batch) AddDrop(owner *Owner) {
 	b.add(entry{owner: owner, hash: xxhash.Sum64(nil), flags: flagDropped})
 }
 
+// AddDirect has n bytes put on disk before the records of the batch.
+func (b *Batch) AddDirect(d Direct, n int) {
+	b.directs = append(b.directs, d)
+	b.direct += n
+}
+
 func (b *Batch) add(e entry) {
 	b.entries = append(b.entries, e)
 	b.bytes += recordSize(e.size())
@@ -79,8 +98,9 @@ func (e *entry) size() int { return e.headLen + len(e.body) }
 // Len is the number of records.
 func (b *Batch) Len() int { return len(b.entries) }
 
-// Bytes is the room the records take in the log.
-func (b *Batch) Bytes() int { return b.bytes }
+// Bytes is the room the records take in the log, with what is put on disk before
+// them.
+func (b *Batch) Bytes() int { return b.bytes + b.direct }
 
 // Position is the place of record i after a successful Append.
 func (b *Batch) Position(i int) Position { return b.entries[i].position }
@@ -94,7 +114,9 @@ func (b *Batch) Reset() {
 	clear(b.entries) // they hold the caller's payloads
 	b.entries = b.entries[:0]
 	b.arena = b.arena[:0]
-	b.bytes, b.first, b.end, b.Urgent = 0, 0, 0, false
+	clear(b.directs)
+	b.directs = b.directs[:0]
+	b.bytes, b.direct, b.first, b.end, b.Urgent = 0, 0, 0, 0, false
 }
 
 // check returns ErrTooLarge if the log cannot hold the batch.

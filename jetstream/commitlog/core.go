@@ -58,6 +58,8 @@ type batchBuffer struct {
 	header  batchHeader
 	segment *segment
 	off     int64 // in the segment
+	directs []Direct
+	direct  int // bytes that those write
 }
 
 // segment is one file of the log.
@@ -75,14 +77,15 @@ type segment struct {
 	made    made
 }
 
-// transfer is what the disk should do next: write buf, if there is one, at off
-// of target, then sync target if so wanted.
+// transfer is what the disk should do next: write and sync directs, then write buf,
+// if there is one, at off of target, then sync target if so wanted.
 type transfer struct {
-	target *segment
-	buf    []byte
-	off    int64
-	sync   bool
-	end    Position // what is written when this is done
+	directs []Direct
+	target  *segment
+	buf     []byte
+	off     int64
+	sync    bool
+	end     Position // what is written when this is done
 }
 
 // segmentOf finds a live segment by position, nil if there is none.
@@ -162,6 +165,10 @@ func (c *core) append(w *Writer, b *Batch) error {
 	}
 	o.used = off
 	o.count += len(b.entries)
+	if len(b.directs) > 0 {
+		o.directs = append(o.directs, b.directs...)
+		o.direct += b.direct
+	}
 	c.chain = chain
 	c.end = at(seg.number, base+int64(off))
 	c.recordEnd = c.end
@@ -177,7 +184,7 @@ func (c *core) admit(b *Batch) bool {
 	if b.Urgent {
 		limit += limit / 8
 	}
-	if o.used >= limit {
+	if o.used+o.direct >= limit {
 		return false
 	}
 	if o.used == 0 {
@@ -307,7 +314,7 @@ func (c *core) closeBatch() transfer {
 	c.evidence = c.synced
 	s := o.segment
 	s.next = o.off + int64(padded)
-	t := transfer{target: s, buf: o.memory[:padded], off: o.off, end: at(s.number, o.off+int64(o.used))}
+	t := transfer{directs: o.directs, target: s, buf: o.memory[:padded], off: o.off, end: at(s.number, o.off+int64(o.used))}
 	t.sync = c.options.SyncInterval == 0 || c.syncDue
 	c.syncDue = false
 	s.dirty = true
@@ -351,7 +358,9 @@ func (c *core) done(t transfer, err error) {
 		c.synced = t.end
 		c.stats.Syncs++
 	}
-	c.flight.used = 0
+	c.flight.used, c.flight.direct = 0, 0
+	clear(c.flight.directs)
+	c.flight.directs = c.flight.directs[:0]
 	if t.sync || c.options.SyncInterval > 0 {
 		c.committed = t.end
 	}

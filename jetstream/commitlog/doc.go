@@ -41,6 +41,8 @@
 //	I5 Segment headers and metadata are there twice and change one after the
 //	   other. A file with a segment's name is complete.
 //	I6 What Open replays is on disk before Open returns.
+//	I7 What a record refers to (Direct) is on disk before the record is written,
+//	   also with a sync interval. So whatever is replayed can be relied on.
 //
 // # Format, version 1
 //

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -193,6 +194,11 @@ func (l *Log) deliver() {
 }
 
 func (l *Log) transfer(t transfer) error {
+	if len(t.directs) > 0 {
+		if err := putDirects(t.directs); err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.buf == nil:
 		return t.target.file.SyncData()
@@ -202,6 +208,19 @@ func (l *Log) transfer(t transfer) error {
 		_, err := t.target.file.WriteAt(t.buf, t.off)
 		return err
 	}
+}
+
+// putDirects writes what the records of a batch refer to and makes it durable (I7).
+func putDirects(list []Direct) (err error) {
+	for _, d := range list {
+		if err = d.Write(); err != nil {
+			break
+		}
+	}
+	for _, d := range list {
+		err = errors.Join(err, d.Sync())
+	}
+	return err
 }
 
 // Prepare does the next piece of work on segment files, if there is one: making

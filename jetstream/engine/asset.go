@@ -85,9 +85,16 @@ func (a *asset) Meta() []byte { return a.meta }
 // Shard is whose goroutine it belongs to.
 func (a *asset) Shard() *Shard { return a.shard }
 
+// AppendDirect implements store.DirectLog.
+func (a *asset) AppendDirect(kind uint8, head []byte, d *store.Direct, n int) {
+	a.Append(kind, head, nil)
+	a.bytes += n
+	a.shard.batches[len(a.shard.batches)-1].AddDirect(d, n)
+}
+
 // Append implements store.Log.
 func (a *asset) Append(kind uint8, head, body []byte) {
-	if kind != store.LogMessage {
+	if kind != store.LogMessage && kind != store.LogReference {
 		a.retimed = true
 	}
 	if !a.touched {
@@ -182,7 +189,7 @@ func consumerName(id ID) string { return fmt.Sprintf("%016x", uint64(id)) }
 // files is where a stream is kept.
 func (e *Engine) files(id ID, o *StreamOptions) store.Files {
 	return store.Files{FS: e.fs, Dir: path.Join(streamDir(id), messagesDir), Compress: o.Compress, Keys: o.Keys,
-		Random: e.options.Random, FlushBytes: o.FlushBytes, CacheBytes: o.CacheBytes, Logf: e.options.Logf}
+		Random: e.options.Random, FlushBytes: o.FlushBytes, DirectBytes: o.DirectBytes, CacheBytes: o.CacheBytes, Logf: e.options.Logf}
 }
 
 // consumerFiles is where a stream's consumers are kept.

@@ -105,11 +105,12 @@ type StreamOptions struct {
 	// Options of the store; Log is set by the engine. Limits are those of a new
 	// stream, one that is opened has its own.
 	Options store.Options
-	// Compress, Keys, FlushBytes and CacheBytes are those of store.Files.
-	Compress   bool
-	Keys       []store.Key
-	FlushBytes int
-	CacheBytes int
+	// Compress, Keys, FlushBytes, DirectBytes and CacheBytes are those of store.Files.
+	Compress    bool
+	Keys        []store.Key
+	FlushBytes  int
+	DirectBytes int
+	CacheBytes  int
 }
 
 // A Report is what Open found.

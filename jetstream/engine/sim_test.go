@@ -26,6 +26,7 @@ type sim struct {
 	now     int64
 	apps    []*player
 	made    map[ID]made // streams, with where it was logged
+	unread  error       // a message could not be read
 	doubt   error       // of a change that failed: whether it is in the log is open
 }
 
@@ -71,6 +72,10 @@ func newSim(seed uint64) *sim {
 	if len(w.options.Keys) > 0 {
 		w.stream.Keys = w.options.Keys
 	}
+	if seed%2 == 1 { // messages from some size on are put directly
+		w.options.Keys, w.stream.Keys, w.stream.Compress = nil, nil, false
+		w.stream.DirectBytes = 150 + r.IntN(200)
+	}
 	w.options.Stream = func(ID, []byte) StreamOptions { return w.stream }
 	w.options.Consumer = func(ID, ID, []byte) []store.Key { return w.stream.Keys }
 	return w
@@ -98,6 +103,7 @@ func (p *player) note() {
 	dump, err := p.s.dump()
 	if err != nil { // a fault hit this reading
 		if dump, err = p.s.dump(); err != nil {
+			p.sim.unread = err
 			return
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"peregrine/jetstream/commitlog"
 	"peregrine/jetstream/engine"
 	"peregrine/jetstream/store"
+	"peregrine/jetstream/store/seqset"
 	"peregrine/vfs"
 )
 
@@ -84,6 +85,11 @@ func (l *look) opened(o *Opening, e *engine.Engine, report *engine.Report) {
 		s.Streams(func(st *engine.Stream) {
 			state, _ := st.Messages.State() // what it cannot read has been found
 			o.Messages += state.Msgs
+			st.Messages.CheckReferences(func(seq store.Seq, file string, off int64, err error) {
+				f := finding(store.Damage, file, off, fmt.Sprintf("the log refers to it: %v", err))
+				f.Lost = seqset.Range{First: uint64(seq), Last: uint64(seq)}
+				l.report.add(f)
+			})
 		})
 	}
 	l.damages("log", report.Log.Damages) // checkpoints tell of more than the log by itself

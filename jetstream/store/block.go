@@ -48,6 +48,7 @@ type chunk struct {
 	mem   []byte // the records; nil if they must be read from disk
 	place place  // on disk, zero if not written
 	done  bool   // takes no more records
+	told  bool   // the log told of it at the opening: no checkpoint has it yet
 }
 
 // columns has an entry per slot.
@@ -181,25 +182,33 @@ func (s *Stream) raw(b *block, slot int) ([]byte, error) {
 	return records[from-c.start : to-c.start : to-c.start], nil
 }
 
-// place makes room for a message behind the last block's end and writes its
-// record there. back is the distance to the subject's message before.
-func (s *Stream) place(m *Message, subject string, v *subject, back uint32) {
-	size := recordSize(m)
-	b := s.roomFor(m.Seq, size)
-	for b.next() < m.Seq {
+// fill makes seq the next sequence of a block.
+func (b *block) fill(seq Seq) {
+	for b.next() < seq {
 		b.push(b.end, slotAbsent, chainNone)
 	}
+}
+
+// place writes a message's record behind a block's end and returns it.
+func (s *Stream) place(b *block, m *Message, size int) []byte {
 	c := b.openChunk(size, s.options.ChunkBytes)
 	if c.mem == nil && len(b.chunks) > 1 {
 		c.mem = make([]byte, 0, max(size, s.options.ChunkBytes)) // it will fill, too
 	}
 	c.mem = appendRecord(grow(c.mem, size, s.options.ChunkBytes), m, s.identity)
 	c.size += uint32(size)
+	s.placed += uint64(size)
+	return c.mem[len(c.mem)-size:]
+}
+
+// enlist counts a message whose record is at a block's end. back is the distance
+// to the subject's message before.
+func (s *Stream) enlist(b *block, m *Message, size int, header bool, subject string, v *subject, back uint32) {
 	if v.block != b.id+1 {
 		v.block, v.name = b.id+1, b.ix.intern(subject)
 	}
 	word := v.name
-	if len(m.Header) > 0 {
+	if header {
 		word |= slotHeader
 	}
 	if m.TTL != 0 {
@@ -214,7 +223,6 @@ func (s *Stream) place(m *Message, subject string, v *subject, back uint32) {
 	b.minTime, b.maxTime = min(b.minTime, m.Time), max(b.maxTime, m.Time)
 	b.live++
 	b.bytes += size
-	s.placed += uint64(size)
 }
 
 func (b *block) push(offset, word, back uint32) {

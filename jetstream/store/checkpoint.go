@@ -68,16 +68,30 @@ func (c *checkpoint) addBlocks(s *Stream, erase map[*block]bool) {
 	sizes := c.sizes
 	for i := range c.blocks {
 		b, now := &c.blocks[i], c.refs[i]
-		b.size, b.index, b.indexed = now.size, now.index, now.indexed
+		b.index, b.indexed = now.index, now.indexed
 		chunks := make([]*chunk, len(b.chunks))
 		for k, from := range b.chunks {
 			chunks[k] = &chunk{size: sizes[k], place: from.place}
 		}
 		sizes = sizes[len(chunks):]
 		b.chunks = chunks
+		b.size = b.filled()
 		c.head = s.appendBlock(c.head, b, erase[now])
 	}
 	c.blocks, c.refs, c.sizes = nil, nil, nil
+}
+
+// filled is the end of what a block has in its file.
+func (b *block) filled() (end int64) {
+	for _, c := range b.chunks {
+		if c.place.written() {
+			end = max(end, c.place.off+c.place.room())
+		}
+	}
+	if b.index.written() {
+		end = max(end, b.index.off+b.index.room())
+	}
+	return end
 }
 
 // stateJob makes a checkpoint durable.

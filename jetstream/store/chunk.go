@@ -91,6 +91,24 @@ func (f *format) appendChunk(dst []byte, kind uint8, raw []byte, start uint32, a
 	return dst, p, nil
 }
 
+// putChunkHead writes the head of a chunk in the clear, of size bytes with the given
+// sum, into b and returns its own sum.
+func (f *format) putChunkHead(b []byte, kind uint8, size, start uint32, at address, sum uint64) uint64 {
+	head := b[:chunkHead]
+	clear(head)
+	little.PutUint32(head, magicChunk)
+	head[4], head[5] = chunkVersion, kind
+	little.PutUint32(head[8:], size)
+	little.PutUint32(head[12:], size)
+	little.PutUint32(head[16:], at.block)
+	little.PutUint32(head[20:], at.generation)
+	little.PutUint32(head[24:], start)
+	little.PutUint64(head[48:], sum)
+	own := f.headSum(head, at.off)
+	little.PutUint64(head[56:], own)
+	return own
+}
+
 func (f *format) headSum(head []byte, off int64) uint64 {
 	var b [16 + 56]byte
 	little.PutUint64(b[0:], f.bind)

@@ -21,7 +21,7 @@ func (s *Stream) wasteful() []*block {
 		if forced && !b.sealed {
 			s.seal(b)
 		}
-		if b.bad || !b.sealed || (!forced && !worth(b, i == 0)) || b.end == 0 {
+		if b.bad || s.blockPending(b) || !b.sealed || (!forced && !worth(b, i == 0)) || b.end == 0 {
 			continue
 		}
 		if b.settled() {
@@ -61,7 +61,7 @@ func (s *Stream) smallRun(i int) (n int) {
 	bytes, live, largest := 0, 0, 0
 	for _, b := range s.blocks[i:] {
 		span := uint64(b.next() - s.blocks[i].first)
-		if !b.sealed || b.bad || b.heal || s.erasing[b] || b.live == 0 || !b.settled() || b.bytes > s.options.BlockBytes/4 ||
+		if !b.sealed || b.bad || b.heal || s.erasing[b] || b.live == 0 || !b.settled() || s.blockPending(b) || b.bytes > s.options.BlockBytes/4 ||
 			bytes+b.bytes > s.options.BlockBytes/2 || span > uint64(min(slotsMax, 1<<16+16*(live+b.live))) {
 			break
 		}

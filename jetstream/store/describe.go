@@ -12,6 +12,8 @@ func DescribeRecord(kind uint8, payload []byte) string {
 	switch kind {
 	case logMessage:
 		return describeMessage(payload)
+	case logReference:
+		return describeReference(payload)
 	case logLimits:
 		if l, ok := limitsOf(payload); ok {
 			return fmt.Sprintf("limits %+v", l)
@@ -38,6 +40,15 @@ func describeMessage(b []byte) string {
 		return fmt.Sprintf("message, not valid, %d bytes", len(b))
 	}
 	return fmt.Sprintf("message %d %q, header %d, payload %d bytes", little.Uint64(b[16:]), b[recordHead:recordHead+subject], header, rest)
+}
+
+func describeReference(b []byte) string {
+	if len(b) < referenceHead+recordHead+recordSum {
+		return fmt.Sprintf("reference, not valid, %d bytes", len(b))
+	}
+	head := b[referenceHead:]
+	return fmt.Sprintf("message %d %q, %d bytes in %s at %d", little.Uint64(head[16:]), head[recordHead:len(head)-recordSum],
+		little.Uint32(head), blockName(little.Uint32(b), little.Uint32(b[4:])), little.Uint64(b[8:]))
 }
 
 func describeNumbers(kind uint8, b []byte) string {

@@ -24,6 +24,10 @@ type Files struct {
 	Random io.Reader
 	// FlushBytes is how much collects in memory before it is written. Default 1 MiB.
 	FlushBytes int
+	// DirectBytes is the size of a record from which it is put directly, past the
+	// log, if the log can do that and the stream is neither compressed nor
+	// encrypted. Default 256 KiB; negative never.
+	DirectBytes int
 	// CacheBytes is how much of what is written stays in memory. Default 4 MiB.
 	CacheBytes int
 	// Logf, if set, is told what an operator should know.
@@ -36,6 +40,9 @@ func (f Files) withDefaults() Files {
 	}
 	if f.CacheBytes <= 0 {
 		f.CacheBytes = 4 << 20
+	}
+	if f.DirectBytes == 0 {
+		f.DirectBytes = 256 << 10
 	}
 	if f.Logf == nil {
 		f.Logf = func(string, ...any) {}
@@ -64,7 +71,10 @@ type disk struct {
 	hole       bool       // in replay: records are missing since the last message
 	holed      bool       // in replay: records are missing
 	flushed    uint64     // placed when the last write job was made
-	cached     int        // bytes in chunks that are written and in memory
+	cached     int        // bytes in chunks that have a place and are in memory
+	evicted    Seq        // no block that begins before it has such chunks
+	pending    []pendingChunk
+	roomy      int64 // bytes that may be put directly before the disk is looked at
 }
 
 // blockFile is a block's part on disk.
@@ -83,6 +93,7 @@ type blockFile struct {
 	heal       bool        // to be rewritten without what is damaged
 	file       vfs.File    // to read, nil if not open
 	mapping    vfs.Mapping // of a sealed block, nil if not mapped
+	direct     *directFile // to which the log writes, nil if it did not
 }
 
 // garbage is a file that nothing refers to once the next checkpoint is durable.
@@ -209,6 +220,7 @@ func (s *Stream) chunkBytes(b *block, c *chunk) ([]byte, error) {
 	}
 	c.mem = mem[:c.size:c.size]
 	s.cached += len(c.mem)
+	s.hot(b)
 	if s.cached > s.files.CacheBytes {
 		s.evict(c)
 	}
@@ -232,18 +244,31 @@ func (s *Stream) spared(damage error, b *block, c *chunk, from, to uint32) []byt
 	return record
 }
 
+// hot notes that a block has chunks that could be evicted.
+func (s *Stream) hot(b *block) { s.evicted = min(s.evicted, b.first) }
+
 // evict takes written chunks out of memory, oldest first, until the cache is half
 // full. What it took may still be in the hands of readers.
 func (s *Stream) evict(keep *chunk) {
-	for _, b := range s.blocks {
+	s.settleDirect()
+	all := true // of the blocks so far
+	for _, b := range s.blocks[max(s.blockOf(s.evicted), 0):] {
 		for _, c := range b.chunks {
 			if s.cached <= s.files.CacheBytes/2 {
 				return
 			}
-			if c != keep && c.mem != nil && c.place.written() {
-				s.cached -= len(c.mem)
-				c.mem = nil
+			if c.mem == nil || !c.place.written() {
+				continue
 			}
+			if c == keep || s.isPending(c) {
+				all = false
+				continue
+			}
+			s.cached -= len(c.mem)
+			c.mem = nil
+		}
+		if all {
+			s.evicted = b.next()
 		}
 	}
 }
@@ -255,7 +280,7 @@ func (s *Stream) mapped(dst []byte, b *block, c *chunk, from, to uint32) ([]byte
 		return dst, false
 	}
 	if b.mapping == nil {
-		if s.openFile(b) != nil {
+		if s.blockPending(b) || s.openFile(b) != nil {
 			return dst, false
 		}
 		m, err := b.file.Map(b.size)

@@ -22,6 +22,13 @@
 //	              ▼                            ▼
 //	          write job ─▶ block file     checkpoint ─▶ Log.Need
 //
+// A large message (Files.DirectBytes) is written once: it gets a chunk of its own
+// with a place in the block's file, and a reference to it in the log. The log has
+// the chunk put there and synced, with the file's name, before it writes the
+// reference (Direct). Until that is done, the chunk stays in memory and nobody reads
+// its place. Streams that are compressed or encrypted, logs that cannot do that and
+// disks that are almost full do without.
+//
 // # Ownership
 //
 // One goroutine owns a Stream or Consumer. It does no waiting: files are written
@@ -42,6 +49,8 @@
 //	I5 A subject's last message is exact; its first may be a bound from below.
 //	I6 A name of a file is used for one content: what a crash left unfinished is
 //	   not written to again.
+//	I7 What a reference in the log names is on disk, and stays until a checkpoint
+//	   behind it is durable. Replay takes it without reading it.
 //
 // # Format
 //
@@ -63,6 +72,10 @@
 // begins with its first live message. The state holds everything but messages and
 // columns; places of chunks are in it, so data behind them does not exist. A
 // restart reads the state, the columns and the chunks behind the newest columns.
+// Write jobs reserve their part of a file when they are made, so that what is put
+// directly meanwhile goes behind it: a file may have holes where a crash came.
+// Replay puts a reference into the block that it names, makes that block if need be,
+// and may have the small messages around it in another one than before.
 // Removals are in the log and in the state's set of missing sequences; blocks hold
 // no tombstones.
 //

@@ -15,6 +15,7 @@ type memoryLog struct {
 	records   []logged
 	needed    uint64
 	committed uint64 // what Committed says, at most len(records)
+	directs   []*Direct
 }
 
 type logged struct {
@@ -25,6 +26,27 @@ type logged struct {
 func (l *memoryLog) Append(kind uint8, head, body []byte) {
 	l.records = append(l.records, logged{kind, append(bytes.Clone(head), body...)})
 }
+
+func (l *memoryLog) AppendDirect(kind uint8, head []byte, d *Direct, n int) {
+	l.Append(kind, head, nil)
+	l.directs = append(l.directs, d)
+}
+
+// put makes durable what records refer to. It comes before the records are.
+func (l *memoryLog) put() {
+	for _, d := range l.directs {
+		if err := d.Write(); err != nil {
+			panic(err)
+		}
+	}
+	for _, d := range l.directs {
+		if err := d.Sync(); err != nil {
+			panic(err)
+		}
+	}
+	l.directs = nil
+}
+
 func (l *memoryLog) End() uint64       { return uint64(len(l.records)) }
 func (l *memoryLog) Committed() uint64 { return l.committed }
 func (l *memoryLog) Need(p uint64)     { l.needed = max(l.needed, p) }
@@ -40,7 +62,7 @@ type world struct {
 func newWorld(r *rand.Rand, o *Options) *world {
 	w := &world{disk: vfs.NewMem(), log: &memoryLog{}}
 	w.files = Files{FS: w.disk, Dir: "streams/s", Compress: r.IntN(2) == 0, Random: seeds.Bytes{R: r},
-		FlushBytes: 1 + r.IntN(3000), CacheBytes: 1 + r.IntN(4000)}
+		FlushBytes: 1 + r.IntN(3000), CacheBytes: 1 + r.IntN(4000), DirectBytes: -1}
 	if err := w.disk.MkdirAll("streams"); err != nil {
 		panic(err)
 	}
@@ -86,6 +108,7 @@ func (w *world) work(s *Stream) {
 
 // settle runs jobs until nothing is left to do.
 func (w *world) settle(s *Stream) {
+	w.log.put()
 	w.log.committed = w.log.End()
 	for i, idle := 0, 0; idle < 2 && s.Stopped() == nil; i++ {
 		busy := w.job != nil
@@ -108,6 +131,9 @@ func TestFileModel(t *testing.T) {
 		p := &pair{t: t, r: r, m: newModel(o), now: 1e18}
 		o.Removed = p.note
 		w := newWorld(r, &o)
+		if seed%2 == 1 { // many messages are put directly
+			w.files.Compress, w.files.Keys, w.files.DirectBytes = false, nil, recordMin+1+r.IntN(100)
+		}
 		var err error
 		if p.s, _, err = w.open(o); err != nil {
 			t.Fatal(err)
@@ -122,6 +148,7 @@ func TestFileModel(t *testing.T) {
 				p.s.Close()
 			}
 			w.job = nil
+			w.log.put()
 			w.disk = w.disk.Crash(r, vfs.CrashOptions{Survive: survive})
 			o.Limits = p.m.o.Limits
 			s, report, err := w.open(o)
@@ -136,6 +163,7 @@ func TestFileModel(t *testing.T) {
 		for p.step = range 800 {
 			p.change()
 			if r.IntN(4) == 0 {
+				w.log.put()
 				w.log.committed = w.log.End() - r.Uint64N(1+min(2, w.log.End()-w.log.committed))
 			}
 			switch r.IntN(12) {

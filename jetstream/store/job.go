@@ -165,7 +165,21 @@ func (s *Stream) targetOf(b *block, sync bool) *target {
 	if b.size == 0 {
 		s.fresh = true
 	}
+	if s.plain() {
+		b.size += t.room() // what is put directly meanwhile goes behind it
+	}
 	return t
+}
+
+// room is what the target takes in the file if chunks are written as they are.
+func (t *target) room() (n int64) {
+	for i := range t.items {
+		n += place{stored: uint32(len(t.items[i].mem))}.room()
+	}
+	if t.index != nil {
+		n += place{stored: uint32(len(t.index))}.room()
+	}
+	return n
 }
 
 // indexWanted tells whether enough came since a block's last columns: a restart
@@ -279,8 +293,9 @@ func (s *Stream) written(t *target, sync bool) {
 			s.cached += len(it.c.mem)
 		}
 	}
-	b.size = t.off
+	b.size = max(b.size, t.off)
 	b.dirty = !sync
+	s.hot(b)
 	if t.index != nil {
 		b.index, b.indexed = t.place, t.covers
 	}

@@ -12,16 +12,20 @@ import (
 // of another sort.
 const LogMessage = logMessage
 
+// LogReference is the kind of the log record of a message that was put directly.
+const LogReference = logReference
+
 // Kinds of log records. What limits removed is not among them: replay repeats it.
 const (
-	logMessage  = 1 + iota // a record, see appendRecord
-	logRemove              // pairs of uvarints: first, last
-	logErase               // uvarint: sequence
-	logCompact             // uvarint: sequence
-	logTruncate            // uvarint: sequence
-	logSkip                // uvarints: sequence, time
-	logLimits              // see appendLimits
-	logLost                // pairs of uvarints: first, last; found damaged, see Scrub
+	logMessage   = 1 + iota // a record, see appendRecord
+	logRemove               // pairs of uvarints: first, last
+	logErase                // uvarint: sequence
+	logCompact              // uvarint: sequence
+	logTruncate             // uvarint: sequence
+	logSkip                 // uvarints: sequence, time
+	logLimits               // see appendLimits
+	logLost                 // pairs of uvarints: first, last; found damaged, see Scrub
+	logReference            // see appendReference
 )
 
 // log records a change as numbers.
@@ -75,11 +79,16 @@ func (s *Stream) Replay(kind uint8, payload []byte) error {
 		if m.Seq <= s.last {
 			return ErrCorrupt
 		}
-		if s.disk != nil && s.hole {
-			s.reach(m.Seq - 1)
-			s.hole = false
-		}
+		s.overHole(m.Seq)
 		return s.insert(&m)
+	}
+	if kind == logReference {
+		r, err := referenceOf(payload, s.identity)
+		if err != nil || r.message.Seq <= s.last {
+			return ErrCorrupt
+		}
+		s.overHole(r.message.Seq)
+		return s.replayReference(&r)
 	}
 	if kind == logLimits {
 		l, ok := limitsOf(payload)
@@ -89,6 +98,14 @@ func (s *Stream) Replay(kind uint8, payload []byte) error {
 		return s.applyLimits(l)
 	}
 	return s.replayNumbers(kind, payload)
+}
+
+// overHole takes note that a message behind a hole in the log has a sequence.
+func (s *Stream) overHole(seq Seq) {
+	if s.disk != nil && s.hole {
+		s.reach(seq - 1)
+		s.hole = false
+	}
 }
 
 func (s *Stream) replayNumbers(kind uint8, b []byte) error {

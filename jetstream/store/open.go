@@ -46,7 +46,9 @@ func Open(o Options, f Files) (*Stream, *Report, error) {
 	}
 	if !found {
 		r.Fresh = true
-		return s, r, s.create()
+		err := s.create()
+		s.setDirect()
+		return s, r, err
 	}
 	if err := s.decodeState(body); err != nil {
 		return nil, nil, fmt.Errorf("store: state of %s: %w", s.files.Dir, err)
@@ -62,6 +64,7 @@ func Open(o Options, f Files) (*Stream, *Report, error) {
 		s.Close()
 		return nil, nil, err
 	}
+	s.setDirect()
 	s.ageFrom = s.first
 	return s, r, nil
 }

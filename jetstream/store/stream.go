@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 
 	"peregrine/jetstream/store/seqset"
 	"peregrine/jetstream/store/subjecttree"
@@ -32,6 +33,8 @@ type Stream struct {
 	removing *seqset.Set // what the running change removed, for the log
 	stopped  error
 	scratch  scratch
+
+	directMin int // size from which records may be put directly
 
 	*disk // nil in memory
 }
@@ -65,7 +68,7 @@ func NewMemory(o Options) *Stream {
 }
 
 func newStream(o Options) *Stream {
-	return &Stream{options: o.withDefaults()}
+	return &Stream{options: o.withDefaults(), directMin: math.MaxInt}
 }
 
 // Append stores m behind the last message and sets m.Seq; m is borrowed. Under
@@ -97,6 +100,12 @@ func (s *Stream) AppendAt(m *Message) error {
 
 // insert is AppendAt after its checks, also for replay.
 func (s *Stream) insert(m *Message) error {
+	return s.arrive(m, recordSize(m), len(m.Header) > 0, nil)
+}
+
+// arrive takes a message in whose record has size bytes. With there, its record is
+// on disk: there adds its chunk to the last block.
+func (s *Stream) arrive(m *Message, size int, header bool, there func()) error {
 	s.pass(m.Seq - 1)
 	key, v := s.subjects.Insert(m.Subject)
 	back := uint32(chainNone)
@@ -105,7 +114,8 @@ func (s *Stream) insert(m *Message) error {
 	} else {
 		v.first = m.Seq
 	}
-	s.place(m, key, v, back)
+	b := s.blockFor(m, size, there)
+	s.enlist(b, m, size, header, key, v, back)
 	v.count++
 	v.last = m.Seq
 	s.last, s.lastTime, s.started = m.Seq, m.Time, true
@@ -114,16 +124,35 @@ func (s *Stream) insert(m *Message) error {
 		s.ageFrom = m.Seq
 	}
 	s.msgs++
-	s.bytes += s.reported(recordSize(m), len(m.Header) > 0)
+	s.bytes += s.reported(size, header)
 	if deadline, ok := m.deadline(); ok {
 		s.wheel.Add(uint64(m.Seq), deadline)
 	}
-	if s.options.Log != nil {
-		b := s.blocks[len(s.blocks)-1]
-		c := b.chunks[len(b.chunks)-1]
-		s.options.Log.Append(logMessage, nil, c.mem[len(c.mem)-recordSize(m):])
-	}
 	return s.enforce(v)
+}
+
+// blockFor stores a message's record at the end of the last block, logs it and
+// returns the block, which does not count it yet.
+func (s *Stream) blockFor(m *Message, size int, there func()) *block {
+	if there != nil {
+		b := s.blocks[len(s.blocks)-1]
+		b.fill(m.Seq)
+		there()
+		return b
+	}
+	b := s.roomFor(m.Seq, size)
+	b.fill(m.Seq)
+	if size >= s.directMin {
+		if log := s.directLog(size); log != nil {
+			s.placeDirect(log, b, m, size)
+			return b
+		}
+	}
+	record := s.place(b, m, size)
+	if s.options.Log != nil {
+		s.options.Log.Append(logMessage, nil, record)
+	}
+	return b
 }
 
 // pass moves last up to seq; what lies between is missing.
