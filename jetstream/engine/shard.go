@@ -159,9 +159,11 @@ func (s *Shard) batch() *commitlog.Batch {
 	if n := len(s.batches); n > 0 && s.batches[n-1].Bytes() < batchBytes {
 		return s.batches[n-1]
 	}
-	b := &commitlog.Batch{}
+	var b *commitlog.Batch
 	if n := len(s.spare); n > 0 {
 		b, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		b = &commitlog.Batch{}
 	}
 	s.batches = append(s.batches, b)
 	return b
