@@ -1,6 +1,7 @@
 package storebench
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -43,6 +44,19 @@ func (b *bare) writeAll() (time.Duration, error) {
 	}
 	err := b.f.SyncData()
 	return time.Since(start), err
+}
+
+// writeNew writes as much to a new file, which it removes: what a disk does for a
+// stream that grows.
+func (b *bare) writeNew(disk vfs.FS) (took time.Duration, err error) {
+	const name = "bare.new"
+	f, err := disk.Open(name, vfs.Create|vfs.Direct)
+	if err != nil {
+		return 0, err
+	}
+	n := &bare{f: f, size: b.size, buf: b.buf}
+	took, err = n.writeAll()
+	return took, errors.Join(err, f.Close(), disk.Remove(name))
 }
 
 // readAll reads the file in pieces of 1 MiB.
