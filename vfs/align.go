@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"fmt"
+	"strings"
 	"unsafe"
 )
 
@@ -9,6 +10,17 @@ import (
 // a multiple of BlockSize.
 func Buffer(n int) []byte {
 	b := make([]byte, n+BlockSize)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (BlockSize - 1))
+	return b[skip : skip+n : skip+n]
+}
+
+// DirtyBuffer is Buffer with bytes of any value, for a caller who writes all of
+// them: to clear large buffers takes a good part of the time to fill them.
+func DirtyBuffer(n int) []byte {
+	var s strings.Builder // whose memory is not cleared
+	s.Grow(n + BlockSize)
+	s.WriteByte(0)
+	b := unsafe.Slice(unsafe.StringData(s.String()), n+BlockSize)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (BlockSize - 1))
 	return b[skip : skip+n : skip+n]
 }

@@ -137,7 +137,8 @@ func (s *Stream) plain() bool { return s.codec.seal == nil && !s.files.Compress 
 func (s *Stream) placeDirect(log DirectLog, b *block, m *Message, size int) {
 	s.settleDirect()
 	p := place{off: b.size, stored: uint32(size)}
-	buf := vfs.Buffer(int(p.room()))
+	buf := vfs.DirtyBuffer(int(p.room()))
+	clear(buf[chunkHead+size:])
 	record, sum := appendRecordSums(buf[chunkHead:chunkHead:chunkHead+size], m, s.identity)
 	p.sum = s.codec.putChunkHead(buf, kindRecords, uint32(size), b.end, address{b.id, b.generation, p.off}, sum)
 	b.size += p.room()
@@ -195,10 +196,16 @@ func appendRecordSums(dst []byte, m *Message, bind uint64) ([]byte, uint64) {
 	dst = append(dst, head[:]...)
 	dst = append(dst, m.Subject...)
 	dst = append(dst, m.Header...)
-	dst = append(dst, m.Payload...)
 	var d xxhash.Digest
 	d.Reset()
 	d.Write(dst)
+	for left := m.Payload; len(left) > 0; {
+		const piece = 64 << 10 // is still in the cache when it is hashed
+		n, end := min(piece, len(left)), len(dst)
+		dst = append(dst, left[:n]...)
+		d.Write(dst[end:])
+		left = left[n:]
+	}
 	end := len(dst)
 	dst = little.AppendUint64(dst, d.Sum64()^bind)
 	d.Write(dst[end:])
