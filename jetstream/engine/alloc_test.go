@@ -7,8 +7,8 @@ import (
 	"peregrine/vfs"
 )
 
-// feeder appends a round of messages in one turn.
-type feeder struct {
+// rounds appends a round of messages in one turn.
+type rounds struct {
 	streams []*Stream
 	left    int
 	next    int
@@ -17,7 +17,7 @@ type feeder struct {
 	err     error
 }
 
-func (f *feeder) Turn(now int64) bool {
+func (f *rounds) Turn(now int64) bool {
 	for ; f.left > 0; f.left-- {
 		f.m.Time = now
 		if _, err := f.streams[f.next%len(f.streams)].Messages.Append(&f.m); err != nil {
@@ -28,8 +28,8 @@ func (f *feeder) Turn(now int64) bool {
 	return false
 }
 
-func (f *feeder) Durable(m Mark)                   { f.durable = m }
-func (f *feeder) Failed(*Stream, *Consumer, error) {}
+func (f *rounds) Durable(m Mark)                   { f.durable = m }
+func (f *rounds) Failed(*Stream, *Consumer, error) {}
 
 // Appending and reading take no memory of their own: what is allocated is chunks,
 // columns, jobs and checkpoints, of which there are few.
@@ -47,7 +47,7 @@ func TestAllocations(t *testing.T) {
 	}
 	defer e.Close()
 	s := e.shards[0]
-	f := &feeder{m: store.Message{Subject: []byte("orders.new"), Payload: make([]byte, 128)}}
+	f := &rounds{m: store.Message{Subject: []byte("orders.new"), Payload: make([]byte, 128)}}
 	s.app = f
 	for range 2 {
 		s.CreateStream(nil, StreamOptions{}, func(st *Stream, err error) {
