@@ -38,6 +38,7 @@ type settings struct {
 	list      bool
 	changes   bool
 	base      string
+	join      []string // reports to join instead of measuring
 	outputs   struct{ json, markdown, html, svg string }
 	clientCPU []int
 }
@@ -63,6 +64,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	case s.list:
 		writeList(stdout)
 		return exitOK
+	case s.join != nil:
+		return s.rejoin(stdout, stderr)
 	}
 	return s.run(ctx, args, stdout, stderr)
 }
@@ -78,7 +81,7 @@ the reference (--reference, or nats-server in PATH), in turn.
 // texts are the flags that need more than the flag package to be understood.
 type texts struct {
 	scenario, server, reference, serverArgs, referenceArgs string
-	url, ca, serverCPUs, clientCPUs                        string
+	url, ca, serverCPUs, clientCPUs, join                  string
 	pid                                                    int
 	noCeiling                                              bool
 }
@@ -109,6 +112,7 @@ func (s *settings) define(f *flag.FlagSet) *texts {
 	f.StringVar(&x.clientCPUs, "client-cpus", "", "pin the generator to this `list`")
 	f.BoolVar(&s.changes, "changes", false, "end with a table of what is better or worse in A than in B")
 	f.StringVar(&s.base, "base-report", "", "end with the drift of ratios since this JSON `file`")
+	f.StringVar(&x.join, "join", "", "measure nothing: join these reports, JSON `files` separated by commas, of one command for parts of the scenarios")
 	f.StringVar(&s.outputs.json, "json", "", "write the report to this `file`")
 	f.StringVar(&s.outputs.markdown, "markdown", "", "write tables to this `file`")
 	f.StringVar(&s.outputs.html, "html", "", "write a page with charts to this `file`")
@@ -134,6 +138,10 @@ func parse(ctx context.Context, args []string, stderr io.Writer) (*settings, err
 	}
 	if err := s.understand(x); err != nil {
 		return nil, err
+	}
+	if x.join != "" {
+		s.join = strings.Split(x.join, ",")
+		return s, nil
 	}
 	if x.url == "" {
 		return s, s.useBinaries(ctx)

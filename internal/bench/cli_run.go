@@ -68,6 +68,22 @@ func (s *settings) run(ctx context.Context, args []string, stdout, stderr io.Wri
 	return code
 }
 
+// rejoin writes what was asked for from reports that are there already.
+func (s *settings) rejoin(stdout, stderr io.Writer) int {
+	r, err := joinReports(s.join)
+	if err == nil {
+		for i := range r.Scenarios {
+			r.writeText(stdout, &r.Scenarios[i])
+		}
+		err = s.finish(r, stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return exitUsage
+	}
+	return exitOK
+}
+
 // finish writes what was asked for besides the figures themselves.
 func (s *settings) finish(r *Report, stdout io.Writer) error {
 	if s.changes && r.twoSided() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -175,6 +176,39 @@ func LoadReport(path string) (*Report, error) {
 		return nil, fmt.Errorf("%s: %w: it has %q, this program reads %q", path, errSchema, r.Schema, Schema)
 	}
 	return r, nil
+}
+
+// joinReports makes one report of several that measured other scenarios with the
+// same servers, settings and machine. Scenarios come in the catalogue's order.
+func joinReports(paths []string) (*Report, error) {
+	var all *Report
+	for _, path := range paths {
+		r, err := LoadReport(path)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = r
+			continue
+		}
+		if !reflect.DeepEqual(r.Seats, all.Seats) || !reflect.DeepEqual(r.Settings, all.Settings) || r.Environment != all.Environment {
+			return nil, fmt.Errorf("%s was measured with other servers or settings, or elsewhere, than %s", path, paths[0])
+		}
+		for i := range r.Scenarios {
+			if name := r.Scenarios[i].Name; all.scenario(name) != nil {
+				return nil, fmt.Errorf("%s: scenario %s is in an earlier report too", path, name)
+			}
+		}
+		all.Scenarios = append(all.Scenarios, r.Scenarios...)
+		all.Command += "; " + r.Command
+	}
+	names := map[string]int{}
+	for i, s := range catalogue {
+		names[s.Name] = i
+	}
+	slices.SortStableFunc(all.Scenarios, func(a, b ScenarioReport) int { return names[a.Name] - names[b.Name] })
+	all.OtherCores = all.otherCores()
+	return all, nil
 }
 
 var errSchema = errors.New("another report format")

@@ -232,3 +232,39 @@ func TestHuman(t *testing.T) {
 		}
 	}
 }
+
+// Reports of parts become one; what does not belong together is refused.
+func TestReportsAreJoined(t *testing.T) {
+	dir := t.TempDir()
+	part := func(name string, change func(r *Report)) string {
+		r := sample()
+		change(r)
+		path := filepath.Join(dir, name)
+		if err := r.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	a := part("a.json", func(r *Report) { r.Scenarios = r.Scenarios[2:] })
+	b := part("b.json", func(r *Report) { r.Scenarios = r.Scenarios[:2] })
+	whole := filepath.Join(dir, "whole.json")
+	if code, _, stderr := command("--join", a+","+b, "--json", whole); code != exitOK {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	got, err := LoadReport(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Scenarios) != len(sample().Scenarios) || got.Scenarios[0].Name != "1to1-16" || got.Scenarios[1].Name != "rr1-64" {
+		t.Errorf("%d scenarios, first %s, %s", len(got.Scenarios), got.Scenarios[0].Name, got.Scenarios[1].Name)
+	}
+	refuses := func(want, list string) {
+		t.Helper()
+		if code, _, stderr := command("--join", list); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("code %d, said %q, want %q", code, stderr, want)
+		}
+	}
+	refuses("is in an earlier report too", a+","+a)
+	refuses("other servers or settings", a+","+part("c.json", func(r *Report) { r.Settings.Pairs, r.Scenarios = 3, r.Scenarios[:1] }))
+	refuses("no such file", a+",/nonexistent.json")
+}

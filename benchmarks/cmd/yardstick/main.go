@@ -5,7 +5,11 @@
 // thread, as in the benchmark and in any client built on an event loop, or a
 // goroutine for each and the stock client for requests.
 //
-//	yardstick -a PATH -b PATH [-pairs N] [-seconds S] [-clients thread|goroutines] [-scenario NAMES] [-report FILE]
+//	yardstick -a PATH -b PATH [-pairs N] [-seconds S] [-clients thread|goroutines] [-window BYTES] [-scenario NAMES] [-report FILE]
+//
+// As in the benchmark, a publisher is held back when too many bytes of deliveries
+// are under way; -window 0 lets it flood, which measures how a server slows a
+// publisher down, and on two cores something else.
 //
 // With -report it says how far the ratios are from those in a report of the
 // real benchmark.
@@ -32,12 +36,16 @@ type work struct {
 	first  int // messages of the trial that sizes the real runs
 }
 
-// model is how clients use threads.
-type model string
+// model is how clients use threads, and how many bytes of deliveries may be under
+// way.
+type model struct {
+	threads string
+	window  int64
+}
 
 const (
-	oneThread  model = "thread"     // that reads for all subscribers, and asks and answers
-	goroutines model = "goroutines" // for each connection; the stock client for requests
+	oneThread  = "thread"     // that reads for all subscribers, and asks and answers
+	goroutines = "goroutines" // for each connection; the stock client for requests
 )
 
 type outcome struct {
@@ -70,21 +78,22 @@ var works = []work{
 func main() {
 	a := flag.String("a", "", "`path` of the server in seat A")
 	b := flag.String("b", "", "`path` of the server in seat B")
-	pairs := flag.Int("pairs", 3, "runs in each seat, interleaved")
+	pairs := flag.Int("pairs", 5, "runs in each seat, interleaved")
 	seconds := flag.Float64("seconds", 1, "how long a run should take")
-	clients := flag.String("clients", string(oneThread), "`how` clients use threads: thread or goroutines")
+	clients := flag.String("clients", oneThread, "`how` clients use threads: thread or goroutines")
+	window := flag.Int64("window", 16<<20, "`bytes` of deliveries under way; 0: no bound")
 	names := flag.String("scenario", "", "`names` separated by commas; empty: all")
 	reportFile := flag.String("report", "", "`file` of a report to compare the ratios with")
 	flag.Parse()
-	if err := measure(*a, *b, *pairs, *seconds, model(*clients), *names, *reportFile); err != nil {
+	if err := measure(*a, *b, *pairs, *seconds, model{*clients, *window}, *names, *reportFile); err != nil {
 		fmt.Fprintln(os.Stderr, "yardstick:", err)
 		os.Exit(1)
 	}
 }
 
 func measure(a, b string, pairs int, seconds float64, m model, names, reportFile string) error {
-	if m != oneThread && m != goroutines {
-		return fmt.Errorf("-clients %q: want %s or %s", m, oneThread, goroutines)
+	if m.threads != oneThread && m.threads != goroutines {
+		return fmt.Errorf("-clients %q: want %s or %s", m.threads, oneThread, goroutines)
 	}
 	var report *bench.Report
 	if reportFile != "" {
@@ -93,7 +102,9 @@ func measure(a, b string, pairs int, seconds float64, m model, names, reportFile
 			return err
 		}
 	}
-	fmt.Printf("%-10s %-15s %14s %14s %7s  %s\n", "scenario", "figure", "A", "B", "ratio", "the benchmark's")
+	fmt.Printf("%d pairs of about %.3g s, clients: %s, at most %d KiB of deliveries under way\n\n", pairs, seconds, m.threads, m.window>>10)
+	fmt.Printf("| %-9s | %-14s | %12s | %12s | %7s | %-11s | %-15s | %7s |\n", "scenario", "figure", "A", "B", "ratio", "spread", "the benchmark's", "apart")
+	fmt.Println("|---|---|--:|--:|--:|---|--:|--:|")
 	for _, w := range works {
 		if names != "" && !slices.Contains(strings.Split(names, ","), w.name) {
 			continue
@@ -107,22 +118,24 @@ func measure(a, b string, pairs int, seconds float64, m model, names, reportFile
 			ratios = append(ratios, as[i]/bs[i])
 		}
 		ratio := median(ratios)
-		fmt.Printf("%-10s %-15s %14.3f %14.3f %6.2fx  %s\n", w.name, w.metric, median(as), median(bs), ratio, w.against(report, ratio))
+		theirs, apart := w.against(report, ratio)
+		fmt.Printf("| %-9s | %-14s | %12.3f | %12.3f | %5.2f × | %-11s | %-15s | %7s |\n", w.name, w.metric, median(as), median(bs), ratio,
+			fmt.Sprintf("%.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), theirs, apart)
 	}
 	return nil
 }
 
-// against says how far ratio is from the report's.
-func (w work) against(report *bench.Report, ratio float64) string {
+// against returns the report's ratio and how far the one here is from it.
+func (w work) against(report *bench.Report, ratio float64) (theirs, apart string) {
 	if report == nil {
-		return ""
+		return "", ""
 	}
 	for _, s := range report.Scenarios {
 		if q, ok := s.Ratio[w.metric]; ok && s.Name == w.name {
-			return fmt.Sprintf("%.2fx, %+.0f %%", q.Median, 100*(ratio/q.Median-1))
+			return fmt.Sprintf("%.2f ×", q.Median), fmt.Sprintf("%+.0f %%", 100*(ratio/q.Median-1))
 		}
 	}
-	return "not in the report"
+	return "not there", ""
 }
 
 // pairs returns one figure per run in each seat.

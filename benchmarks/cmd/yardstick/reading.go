@@ -5,23 +5,79 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // readBytes is the buffer of a subscriber.
-const readBytes = 128 << 10
+const readBytes = 256 << 10
+
+// window bounds the bytes of deliveries under way. A limit of 0 is no bound.
+type window struct {
+	limit int64
+	mu    sync.Mutex // guards the rest
+	room  sync.Cond
+	under int64
+	over  bool // nobody reads any more
+}
+
+func newWindow(limit int64) *window {
+	w := &window{limit: limit}
+	w.room.L = &w.mu
+	return w
+}
+
+// add waits until n more bytes fit; once half of the window is free, not sooner.
+func (w *window) add(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.limit > 0 && w.under+n > w.limit {
+		for w.under > w.limit/2 && !w.over {
+			w.room.Wait()
+		}
+	}
+	w.under += n
+}
+
+// done says that n bytes have arrived.
+func (w *window) done(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.under -= n; w.under <= w.limit/2 {
+		w.room.Broadcast()
+	}
+}
+
+// end releases who waits, with the outcome of a reader: after an error nothing
+// will arrive.
+func (w *window) end(err error) error {
+	if err != nil {
+		w.mu.Lock()
+		w.over = true
+		w.room.Broadcast()
+		w.mu.Unlock()
+	}
+	return err
+}
 
 // readAlone takes n bytes from one connection.
-func readAlone(c net.Conn, n int64) error {
-	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(struct{ io.Reader }{c}, n), make([]byte, readBytes))
-	return err
+func readAlone(c net.Conn, n int64, under *window) error {
+	buf := make([]byte, readBytes)
+	for n > 0 {
+		k, err := c.Read(buf)
+		under.done(int64(k))
+		if n -= int64(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readTogether takes n bytes from each connection on one thread, which asks the
 // kernel who has some.
-func readTogether(conns []net.Conn, n int64) error {
+func readTogether(conns []net.Conn, n int64, under *window) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var waiting []unix.PollFd
@@ -57,6 +113,7 @@ func readTogether(conns []net.Conn, n int64) error {
 					return io.ErrUnexpectedEOF
 				}
 				missing[w.Fd] -= int64(max(0, k))
+				under.done(int64(max(0, k)))
 			}
 			if w.Revents = 0; missing[w.Fd] > 0 {
 				rest = append(rest, w)

@@ -15,7 +15,7 @@ import (
 
 // requests makes n requests of 64 B one after the other.
 func requests(addr string, n int, m model) (outcome, error) {
-	if m == oneThread {
+	if m.threads == oneThread {
 		return plainRequests(addr, n)
 	}
 	return stockRequests(addr, n)
@@ -145,8 +145,22 @@ func (p *plain) Read(b []byte) (int, error) {
 	}
 }
 
+// Write is write(2) until all of b is taken.
+func (p *plain) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		switch k, err := unix.Write(p.fd, b[n:]); {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, err
+		default:
+			n += k
+		}
+	}
+	return n, nil
+}
+
 func (p *plain) send(text string) error {
-	_, err := unix.Write(p.fd, []byte(text))
+	_, err := p.Write([]byte(text))
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"strings"
@@ -62,17 +63,35 @@ func (t traffic) do(addr string, n int, m model) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	under := newWindow(m.window)
+	if t.subs == 0 {
+		under = newWindow(0)
+	}
 	var all errorGroup
-	if m == oneThread {
-		all.attempt(func() error { return readTogether(subs, delivered) })
+	if m.threads == oneThread {
+		all.attempt(func() error { return under.end(readTogether(subs, delivered, under)) })
 	} else {
 		for _, c := range subs {
-			all.attempt(func() error { return readAlone(c, delivered) })
+			all.attempt(func() error { return under.end(readAlone(c, delivered, under)) })
 		}
 	}
 	start := time.Now()
 	for _, c := range pubs {
-		all.attempt(func() error { return t.publish(c, each) })
+		all.attempt(func() error {
+			var w io.Writer = c
+			if m.threads == oneThread {
+				p, err := newPlain(c)
+				if err != nil {
+					return err
+				}
+				defer p.close()
+				w = p
+			}
+			if err := t.publish(w, each, under, delivered/int64(each*t.pubs)*int64(t.subs)); err != nil {
+				return err
+			}
+			return pingPong(c)
+		})
 	}
 	err = all.wait()
 	return outcome{messages: each * t.pubs * max(1, t.subs), seconds: time.Since(start).Seconds()}, err
@@ -98,18 +117,24 @@ func (g *errorGroup) wait() error {
 	return g.first
 }
 
-func (t traffic) publish(c net.Conn, n int) error {
+// publish sends n messages, each of which is cost bytes of deliveries.
+func (t traffic) publish(c io.Writer, n int, under *window, cost int64) error {
 	one := fmt.Appendf(nil, "PUB yard.000 %d\r\n%s\r\n", t.payload, strings.Repeat("y", t.payload))
-	many := max(1, (32<<10)/len(one))
-	block := bytes.Repeat(one, many)
+	block := 32 << 10
+	if t.payload >= 4<<10 {
+		block = 128 << 10
+	}
+	many := max(1, block/len(one))
+	frames := bytes.Repeat(one, many)
 	for n > 0 {
 		k := min(n, many)
-		if _, err := c.Write(block[:k*len(one)]); err != nil {
+		under.add(int64(k) * cost)
+		if _, err := c.Write(frames[:k*len(one)]); err != nil {
 			return err
 		}
 		n -= k
 	}
-	return pingPong(c)
+	return nil
 }
 
 // connect logs in and sends more before the first PONG.
