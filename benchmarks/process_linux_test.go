@@ -149,6 +149,7 @@ func (g *generator) leavesNothing() {
 // Ctrl-C, at any moment: the exit code says so, and no process, port or file is
 // left behind.
 func TestInterruptLeavesNothing(t *testing.T) {
+	t.Parallel()
 	both := []string{"--reference", binaries.reference, "--pairs", "1", "--duration", "1h"}
 	serves := func(program string) func(g *generator) bool {
 		return func(g *generator) bool {
@@ -205,6 +206,7 @@ func loaded(g *generator) bool {
 
 // Even a generator that is killed takes its servers along.
 func TestKilledGeneratorTakesItsServersAlong(t *testing.T) {
+	t.Parallel()
 	g := generate(t, "--scenario", "1to1-16", "--duration", "1h", "--no-ceiling", "--pairs", "1")
 	g.await("load", func() bool { return loaded(g) })
 	g.cmd.Process.Kill()
@@ -214,6 +216,7 @@ func TestKilledGeneratorTakesItsServersAlong(t *testing.T) {
 
 // A server that dies, or stops answering, ends the run with its name and a code.
 func TestServerDiesOrHangs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		scenario string
 		sig      syscall.Signal
@@ -250,6 +253,7 @@ func TestServerDiesOrHangs(t *testing.T) {
 // Servers that are not ours: one that dies, one that wants a password, one that
 // never says a word.
 func TestForeignServers(t *testing.T) {
+	t.Parallel()
 	serve := func(t *testing.T, args ...string) (pid int, url string) {
 		t.Helper()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
