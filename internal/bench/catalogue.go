@@ -52,6 +52,8 @@ var pubSub = []*Scenario{
 		false, shape{groups: 1, pubs: 1, subs: 1, payload: 8}),
 	flood("1to1-16", "1 → 1, 16 B", "One publisher, one subscriber, tiny messages: the cost per message.",
 		true, shape{groups: 1, pubs: 1, subs: 1, payload: 16}),
+	flood("1to1-16-mixed", "1 → 1, 16 B, 100 subjects", "Tiny messages to a hundred subjects in turn, so that no line repeats the one before.",
+		true, shape{groups: 1, pubs: 1, subs: 1, payload: 16, spread: 100}),
 	flood("1to1-128", "1 → 1, 128 B", "One publisher, one subscriber.",
 		false, shape{groups: 1, pubs: 1, subs: 1, payload: 128}),
 	flood("1to1-1k", "1 → 1, 1 KiB", "One publisher, one subscriber.",
@@ -162,7 +164,10 @@ func loopScenario(n int) *Scenario {
 // ask for it and are told what is missing.
 var later = concat(
 	waiting("needs JetStream, which arrives with the storage engine",
-		"js-publish-sync", "js-publish-async", "js-publish-batch", "js-consume", "js-fetch", "js-kv", "js-restart"),
+		"js-publish-sync-memory", "js-publish-sync-file-always", "js-publish-sync-file-interval",
+		"js-publish-async-memory", "js-publish-async-file-always", "js-publish-async-file-interval",
+		"js-publish-batch-memory", "js-publish-batch-file-always", "js-publish-batch-file-interval"),
+	waiting("needs JetStream, which arrives with the storage engine", "js-consume", "js-fetch", "js-kv", "js-restart"),
 	waiting("needs clustering, which arrives after JetStream", "js-replicated", "routes"),
 )
 

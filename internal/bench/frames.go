@@ -27,10 +27,20 @@ type block struct {
 // newBlock encodes as many frames for subject as fit in about size bytes, at
 // least one and at most most. reply may be empty.
 func newBlock(subject, reply string, payload, size, most int) *block {
-	frame := pubFrame(nil, subject, reply, payload)
+	return newMixedBlock([]string{subject}, reply, payload, size, most)
+}
+
+// newMixedBlock is newBlock for subjects of one length in turn.
+func newMixedBlock(subjects []string, reply string, payload, size, most int) *block {
+	var each [][]byte
+	for _, s := range subjects {
+		each = append(each, pubFrame(nil, s, reply, payload))
+	}
+	frame := each[0]
 	n := max(1, min(size/len(frame), most))
 	b := &block{frames: n, bytes: make([]byte, 0, n*len(frame))}
-	for range n {
+	for i := range n {
+		frame = each[i%len(each)]
 		if payload >= stampBytes {
 			b.at = append(b.at, len(b.bytes)+len(frame)-2-payload)
 		}

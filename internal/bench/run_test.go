@@ -22,6 +22,7 @@ func TestLoads(t *testing.T) {
 		"publish only":  shape{groups: 1, pubs: 2, payload: 16}.run,
 		"one to one":    shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run,
 		"too small":     shape{groups: 1, pubs: 1, subs: 1, payload: 4}.run,
+		"mixed":         shape{groups: 1, pubs: 2, subs: 1, payload: 16, spread: 7}.run,
 		"pairs":         shape{groups: 3, pubs: 1, subs: 1, payload: 128}.run,
 		"fan-out":       shape{groups: 1, pubs: 2, subs: 5, payload: 64}.run,
 		"queue":         shape{groups: 1, pubs: 2, subs: 3, queue: true, payload: 64}.run,

@@ -22,6 +22,7 @@ type shape struct {
 	subs    int // per group; each receives everything unless queue is set
 	queue   bool
 	payload int
+	spread  int // how many subjects a publisher takes in turn; 0: one
 }
 
 // ackBlocks is how many blocks a publisher without subscribers writes between
@@ -52,20 +53,37 @@ func (s shape) run(r *run) error {
 	return r.settle(flows...)
 }
 
-func (s shape) subject(group int) string { return fmt.Sprintf("bench.%02d", group) }
+// subjects are what a group publishes to.
+func (s shape) subjects(group int) (all []string) {
+	if s.spread == 0 {
+		return []string{fmt.Sprintf("bench.%02d", group)}
+	}
+	for i := range s.spread {
+		all = append(all, fmt.Sprintf("bench.%02d.%03d", group, i))
+	}
+	return all
+}
+
+// interest is what a group subscribes to.
+func (s shape) interest(group int) string {
+	if s.spread == 0 {
+		return s.subjects(group)[0]
+	}
+	return fmt.Sprintf("bench.%02d.*", group)
+}
 
 func (s shape) block(r *run, group int) *block {
 	size := blockBytes
 	if s.payload >= largeMessage {
 		size = largeBlockBytes
 	}
-	return newBlock(s.subject(group), "", s.payload, size, max(1, s.windowPerSub(r.Window)/4))
+	return newMixedBlock(s.subjects(group), "", s.payload, size, max(1, s.windowPerSub(r.Window)/4))
 }
 
 // deliveryBytes is the size of one message as a subscriber (or, without one,
 // the server) receives it.
 func (s shape) deliveryBytes() int {
-	return len("MSG ") + len(s.subject(0)) + len(" 1 ") + len(strconv.Itoa(s.payload)) + 4 + s.payload
+	return len("MSG ") + len(s.subjects(0)[0]) + len(" 1 ") + len(strconv.Itoa(s.payload)) + 4 + s.payload
 }
 
 // windowPerSub is the window of total bytes in messages per subscriber.
@@ -117,9 +135,9 @@ func (s shape) copies() int {
 }
 
 func (s shape) subscribe(r *run, g int, f *flow) error {
-	sub, want := "SUB "+s.subject(g)+" 1\r\n", orderExactly
+	sub, want := "SUB "+s.interest(g)+" 1\r\n", orderExactly
 	if s.queue {
-		sub, want = "SUB "+s.subject(g)+" workers 1\r\n", orderRising
+		sub, want = "SUB "+s.interest(g)+" workers 1\r\n", orderRising
 	}
 	if s.payload < stampBytes {
 		want = orderNone
