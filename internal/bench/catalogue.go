@@ -81,7 +81,7 @@ var pubSub = []*Scenario{
 }
 
 var requestReply = []*Scenario{
-	{Name: "rr1-64", Title: "request/reply, 1 pair, 64 B", Main: "lat_p50_us", Group: "request/reply", Quick: true, Wire: true, AtLeast: 2 * time.Second,
+	{Name: "rr1-64", Title: "request/reply, 1 pair, 64 B", Main: "lat_p50_us", Group: "request/reply", Quick: true, Wire: true, AtLeast: 1600 * time.Millisecond,
 		Doc: "One request under way at any time: the latency of an idle server.",
 		run: requests{pairs: 1, payload: 64}.run},
 	{Name: "rr16-64", Title: "request/reply, 16 pairs, 64 B", Main: "msgs_per_s", Group: "request/reply", Quick: true, Wire: true,
@@ -93,7 +93,7 @@ var requestReply = []*Scenario{
 }
 
 var latencies = []*Scenario{
-	{Name: "lat10k-128", Title: "1 → 1 at 10,000 msg/s, 128 B", Main: "lat_p99_us", Group: groupLatency, Quick: true, Wire: true,
+	{Name: "lat10k-128", Title: "1 → 1 at 10,000 msg/s, 128 B", Main: "lat_p99_us", Group: groupLatency, Wire: true,
 		Doc: "Evenly spaced messages, each timed from the moment it was due.",
 		run: pacedLoad{probe: paced{rate: 10_000, burst: 1, payload: 128, subs: 1}}.run},
 	{Name: "lat-bg100k", Title: "latency under 100,000 msg/s", Main: "lat_p99_us", Group: groupLatency, Wire: true,
