@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 )
 
 // Options say how long and how hard each run is.
@@ -106,6 +109,10 @@ func (r *run) watchTarget(finished <-chan struct{}) {
 	r.wreck()
 }
 
+// exitLag is how long after a connection has ended the end of the server's
+// process may be noticed, on a busy machine.
+const exitLag = 3 * time.Second
+
 var errDied = errors.New("the server ended during the run")
 
 // explain adds what the server last said, if it has gone.
@@ -113,15 +120,29 @@ func (r *run) explain(err error) error {
 	if r.target.exit == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
+	lag := time.Duration(0)
+	if errors.Is(err, errDied) || lost(err) {
+		lag = exitLag // a reset is seen before the exit
+	}
 	select {
 	case <-r.target.exit:
-	case <-time.After(200 * time.Millisecond): // a reset is seen before the exit
+	case <-time.After(lag):
 		return err
 	}
 	if errors.Is(err, errDied) {
 		return fmt.Errorf("%w: %s", errDied, r.target.why())
 	}
 	return fmt.Errorf("%w (%w): %s", errDied, err, r.target.why())
+}
+
+// lost says that a connection has ended.
+func lost(err error) bool {
+	for _, e := range []error{errClosed, errUnreachable, io.EOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // fail ends the run with err, unless it has failed before.
