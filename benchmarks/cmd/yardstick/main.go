@@ -122,6 +122,7 @@ func measure(a, b string, pairs int, seconds float64, m model, names, reportFile
 		fmt.Printf("| %-9s | %-14s | %12.3f | %12.3f | %5.2f × | %-11s | %-15s | %7s |\n", w.name, w.metric, median(as), median(bs), ratio,
 			fmt.Sprintf("%.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), theirs, apart)
 	}
+	fmt.Printf("\nother processes used %.2f cores meanwhile, %.2f at most in a run\n", median(others), slices.Max(append(others, 0)))
 	return nil
 }
 

@@ -44,7 +44,7 @@ func stockRequests(addr string, n int) (outcome, error) {
 	start := time.Now()
 	for i := range took {
 		before := time.Now()
-		if _, err := requester.Request("yard", payload, 5*time.Second); err != nil {
+		if _, err := requester.Request("yard", payload, time.Minute); err != nil {
 			return outcome{}, err
 		}
 		took[i] = time.Since(before).Seconds()
@@ -117,7 +117,7 @@ func newPlain(c net.Conn) (*plain, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := unix.NsecToTimeval(int64(10 * time.Second))
+	limit := unix.NsecToTimeval(int64(time.Minute))
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
 		unix.Close(fd)
 		return nil, err

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +23,8 @@ func (w work) once(path string, n int, m model) (outcome, cpuSeconds, error) {
 	addr := l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(addr)
+	before := busy()
+	began := time.Now()
 	cmd := exec.Command(path, "-a", "127.0.0.1", "-p", port)
 	if err := cmd.Start(); err != nil {
 		return outcome{}, 0, err
@@ -43,7 +47,34 @@ func (w work) once(path string, n int, m model) (outcome, cpuSeconds, error) {
 	cmd.Wait()
 	kill.Stop()
 	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	others = append(others, max(0, (busy()-before-cpu).Seconds()/time.Since(began).Seconds()))
 	return o, cpuSeconds(cpu.Seconds()), err
+}
+
+// others are how many cores' worth of CPU other processes used during each run.
+var others []float64
+
+// busy is the CPU time that all processes of the machine have used, without this
+// one: 0 where the kernel does not say.
+func busy() time.Duration {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	var ticks int64
+	for i, word := range strings.Fields(line) {
+		if i == 4 || i == 5 || i == 0 || i > 8 { // the name, idle, waiting for disks; guests are in user
+			continue
+		}
+		n, _ := strconv.ParseInt(word, 10, 64)
+		ticks += n
+	}
+	var own syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil {
+		return 0
+	}
+	return time.Duration(ticks)*10*time.Millisecond - time.Duration(own.Utime.Nano()+own.Stime.Nano())
 }
 
 // traffic is publishers on one subject, whose messages every subscriber gets.
