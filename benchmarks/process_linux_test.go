@@ -228,8 +228,9 @@ func TestServerDiesOrHangs(t *testing.T) {
 		{"lat10k-128", syscall.SIGKILL, "the server ended during the run"},
 		{"tls1to1-1k", syscall.SIGKILL, "the server ended during the run"},
 		{"storm", syscall.SIGKILL, "the server ended during the run"},
-		{"1to1-128", syscall.SIGSTOP, "the server took nothing for too long"},
-		{"tls1to1-128", syscall.SIGSTOP, "the server took nothing for too long"},
+		{"1to1-128", syscall.SIGSTOP, "1to1-128 on peregrine: "},
+		{"tls1to1-128", syscall.SIGSTOP, "tls1to1-128 on peregrine: "},
+		{"rr1-64", syscall.SIGSTOP, "nothing has arrived for 1s"},
 	} {
 		t.Run(fmt.Sprint(c.scenario, " ", c.sig), func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -60,11 +61,40 @@ func (r *run) measure(d time.Duration, flows ...*flow) (span, error) {
 	if err != nil {
 		return span{}, err
 	}
-	if err := r.pause(d); err != nil {
+	if err := r.observe(d, flows); err != nil {
 		return span{}, err
 	}
 	after, err := r.snapshot(flows)
 	return before.until(after), err
+}
+
+// observe waits for d, unless nothing at all arrives for as long as the server may
+// stay silent: publishers may be waiting for room in the window, not for the
+// server's socket. Looks are counted, so that time in which this process too was
+// stopped is not.
+func (r *run) observe(d time.Duration, flows []*flow) error {
+	const looks = 8
+	end := time.Now().Add(d)
+	var last uint64
+	for silent := 0; ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		if err := r.pause(min(left, r.Patience/looks)); err != nil {
+			return err
+		}
+		var got uint64
+		for _, f := range flows {
+			got += f.got.Load()
+		}
+		if silent++; got != last || len(flows) == 0 {
+			last, silent = got, 0
+		}
+		if silent > looks {
+			return fmt.Errorf("%w: nothing has arrived for %v", errSilent, r.Patience)
+		}
+	}
 }
 
 // record stores the figures every loaded run has: messages is how many were

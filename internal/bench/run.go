@@ -137,7 +137,7 @@ func (r *run) explain(err error) error {
 
 // lost says that a connection has ended.
 func lost(err error) bool {
-	for _, e := range []error{errClosed, errUnreachable, io.EOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
+	for _, e := range []error{errClosed, errUnreachable, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
 		if errors.Is(err, e) {
 			return true
 		}
