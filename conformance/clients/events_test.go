@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ func shaped(v any, at string) any {
 		for i := range v {
 			v[i] = shaped(v[i], at)
 		}
+		// The order of permissions and tags is of no meaning.
+		sort.Slice(v, func(i, k int) bool { return fmt.Sprint(v[i]) < fmt.Sprint(v[k]) })
 	}
 	return v
 }
