@@ -10,6 +10,5 @@ const (
 	PartJetStream Part = "JetStream"
 	PartLeafNode  Part = "leaf nodes"
 	PartMQTT      Part = "MQTT"
-	PartTLS       Part = "TLS with account servers"
 	PartWebSocket Part = "WebSocket"
 )

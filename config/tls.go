@@ -54,7 +54,6 @@ const (
 // The TLS blocks. They have the same keys, of which some work in one of them only.
 var (
 	clientTLSBlock  = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, "")}
-	topTLSBlock     = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, PartTLS)}
 	clusterTLSBlock = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsServers, PartCluster)}
 	gatewayTLSBlock = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsServers, PartGateway)}
 	leafTLSBlock    = block[TLS]{unknown: unknownTLS, strict: true, entries: tlsEntries(tlsClients, PartLeafNode)}

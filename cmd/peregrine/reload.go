@@ -22,7 +22,7 @@ var serverPaths = []string{
 	"debug", "trace", "trace_verbose", "trace_headers", "client_advertise", "max_connections", "max_control_line", "max_payload",
 	"ping_interval", "ping_max", "write_deadline", "no_fast_producer_stall", "mappings",
 	"authorization.user", "authorization.password", "authorization.token", "authorization.timeout", "no_auth_user",
-	"proxies", "resolver", "resolver_preload", "resolver_pinned_accounts", "default_sentinel",
+	"proxies", "resolver", "resolver_tls", "resolver_preload", "resolver_pinned_accounts", "default_sentinel",
 	"tls", "tls.timeout", "tls.pinned_certs", "tls.handshake_first", "ocsp", "ocsp_cache",
 }
 

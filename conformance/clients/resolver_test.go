@@ -2,7 +2,10 @@ package clients
 
 import (
 	"crypto/sha256"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +13,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,7 +110,78 @@ func TestURLResolver(t *testing.T) {
 	})
 }
 
-// TestURLResolverTLS asks a server that wants to see a certificate.
+// TestURLResolverTLS asks a server with TLS, whose authority is known or not.
+func TestURLResolverTLS(t *testing.T) {
+	r := newRealm(t)
+	customer := r.user(r.acc, nil)
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
+			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+				ts := &tokenServer{tokens: map[string]string{r.sysKey: r.sysToken, r.accKey: r.accountToken()}, asked: make(map[string]int)}
+				web := httptest.NewUnstartedServer(ts)
+				web.Config.ErrorLog = log.New(io.Discard, "", 0)
+				web.StartTLS()
+				defer web.Close()
+				dir := t.TempDir()
+				ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "server.conf")
+				rewrite(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})))
+				config := fmt.Sprintf("operator: %q\nsystem_account: %s\nresolver: URL(%s/accounts/)\n", r.opToken, r.sysKey, web.URL)
+				if known {
+					config += fmt.Sprintf("resolver_tls { ca_file: %q }", ca)
+				}
+				rewrite(t, file, config)
+				if known {
+					return outcome(harness.Start(t, seat, "-c", file), customer)
+				}
+				s := harness.Launch(t, seat, "-a", "127.0.0.1", "-p", "-1", "-c", file)
+				code := s.Exit()
+				return fmt.Sprint(code, strings.ReplaceAll(s.Log.Tail(1), web.Listener.Addr().String(), "HOST"))
+			})
+		})
+	}
+}
+
+// TestResolverReload goes from one web server to another, and to a list in the
+// configuration.
+func TestResolverReload(t *testing.T) {
+	r := newRealm(t)
+	next, nextKey := key(t, nkeys.CreateAccount)
+	last, lastKey := key(t, nkeys.CreateAccount)
+	users := []nats.Option{r.user(r.acc, nil), r.user(next, nil), r.user(last, nil)}
+	tokens := []string{r.accountToken(), encode(t, jwt.NewAccountClaims(nextKey), r.op), encode(t, jwt.NewAccountClaims(lastKey), r.op)}
+	names := []string{r.accKey, nextKey, lastKey}
+	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+		base := fmt.Sprintf("operator: %q\nsystem_account: %s\n", r.opToken, r.sysKey)
+		var configs []string
+		for i := range 2 {
+			web := httptest.NewServer(&tokenServer{tokens: map[string]string{r.sysKey: r.sysToken, names[i]: tokens[i]}, asked: make(map[string]int)})
+			defer web.Close()
+			configs = append(configs, base+fmt.Sprintf("resolver: URL(%s/accounts/)", web.URL))
+		}
+		configs = append(configs, base+fmt.Sprintf("resolver: MEMORY\nresolver_preload { %s: %q, %s: %q }", r.sysKey, r.sysToken, lastKey, tokens[2]))
+		file := filepath.Join(t.TempDir(), "server.conf")
+		rewrite(t, file, configs[0])
+		s := harness.Start(t, seat, "-c", file)
+		var out strings.Builder
+		see := func() {
+			for i, o := range users {
+				fmt.Fprintf(&out, "%d: %s\n", i, outcome(s, o))
+			}
+		}
+		see()
+		for i, config := range configs[1:] {
+			rewrite(t, file, config)
+			s.Signal(syscall.SIGHUP)
+			harness.Poll(t, "a reload", func() bool {
+				return strings.Count(strings.Join(s.Log.Lines(), "\n"), "Reloaded server configuration") > i
+			})
+			see()
+		}
+		return out.String()
+	})
+}
+
+// TestURLResolverPassword keeps the password of the URL out of what is said.
 func TestURLResolverPassword(t *testing.T) {
 	r := newRealm(t)
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
