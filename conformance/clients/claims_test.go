@@ -180,7 +180,7 @@ func TestPinnedAccounts(t *testing.T) {
 	r := newRealm(t)
 	customer, sysUser := r.user(r.acc, nil), r.user(r.sys, nil)
 	_, other := key(t, nkeys.CreateAccount)
-	base := fmt.Sprintf("operator: %q\nsystem_account: %s\nresolver: MEMORY\nresolver_preload { %s: %q, %s: %q }\n", r.opToken, r.sysKey, r.sysKey, r.sysToken, r.accKey, r.accountToken())
+	base := fmt.Sprintf("operator: %q\nsystem_account: %s\nauthorization { timeout: 60 }\nresolver: MEMORY\nresolver_preload { %s: %q, %s: %q }\n", r.opToken, r.sysKey, r.sysKey, r.sysToken, r.accKey, r.accountToken())
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		file := filepath.Join(t.TempDir(), "server.conf")
 		rewrite(t, file, base+"resolver_pinned_accounts: ["+r.accKey+"]")
@@ -407,7 +407,7 @@ func operatorCallout(t *testing.T, sealed bool) {
 		_ = m.Respond(reply)
 	}
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
-		s := r.start(t, seat, fmt.Sprintf("authorization { timeout: 10 }\nresolver: MEMORY\nresolver_preload { %s: %q, %s: %q, %s: %q, %s: %q }",
+		s := r.start(t, seat, fmt.Sprintf("authorization { timeout: 60 }\nresolver: MEMORY\nresolver_preload { %s: %q, %s: %q, %s: %q, %s: %q }",
 			r.sysKey, r.sysToken, r.accKey, r.accountToken(), placedKey, placedToken, forbiddenKey, forbiddenToken))
 		nc := connect(t, s, serviceUser)
 		var asked atomic.Int64

@@ -134,6 +134,7 @@ func refused(t *testing.T, s *harness.Server, options ...nats.Option) {
 // TestEvents compares what the system account is told of clients.
 func TestEvents(t *testing.T) {
 	const config = `
+authorization { timeout: 60 }
 server_tags: ["a:b", "c"]
 server_metadata { k: v }
 accounts {

@@ -78,6 +78,9 @@ func (r *realm) memory(t *testing.T, seat harness.Seat, more string) *harness.Se
 func (r *realm) start(t *testing.T, seat harness.Seat, config string) *harness.Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
+	if !strings.Contains(config, "authorization") {
+		config += "\nauthorization { timeout: 60 }" // the machine may be busy
+	}
 	if err := os.WriteFile(file, []byte(fmt.Sprintf("operator: %q\nsystem_account: %s\n%s", r.opToken, r.sysKey, config)), 0o600); err != nil {
 		t.Fatal(err)
 	}

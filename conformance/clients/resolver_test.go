@@ -125,7 +125,7 @@ func TestURLResolverTLS(t *testing.T) {
 				dir := t.TempDir()
 				ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "server.conf")
 				rewrite(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})))
-				config := fmt.Sprintf("operator: %q\nsystem_account: %s\nresolver: URL(%s/accounts/)\n", r.opToken, r.sysKey, web.URL)
+				config := fmt.Sprintf("operator: %q\nsystem_account: %s\nauthorization { timeout: 60 }\nresolver: URL(%s/accounts/)\n", r.opToken, r.sysKey, web.URL)
 				if known {
 					config += fmt.Sprintf("resolver_tls { ca_file: %q }", ca)
 				}
@@ -151,7 +151,7 @@ func TestResolverReload(t *testing.T) {
 	tokens := []string{r.accountToken(), encode(t, jwt.NewAccountClaims(nextKey), r.op), encode(t, jwt.NewAccountClaims(lastKey), r.op)}
 	names := []string{r.accKey, nextKey, lastKey}
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
-		base := fmt.Sprintf("operator: %q\nsystem_account: %s\n", r.opToken, r.sysKey)
+		base := fmt.Sprintf("operator: %q\nsystem_account: %s\nauthorization { timeout: 60 }\n", r.opToken, r.sysKey)
 		var configs []string
 		for i := range 2 {
 			web := httptest.NewServer(&tokenServer{tokens: map[string]string{r.sysKey: r.sysToken, names[i]: tokens[i]}, asked: make(map[string]int)})
