@@ -109,6 +109,7 @@ const (
 	authErrors  = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
 	conns       = "$SYS.SERVER.ACCOUNT.*.CONNS"
 	connsOld    = "$SYS.ACCOUNT.*.SERVER.CONNS"
+	globalConns = "$SYS.SERVER.ACCOUNT.$G.CONNS"
 )
 
 // startFile starts a server with a configuration.
@@ -168,7 +169,6 @@ system_account: SYS`
 		l.take("token", authErrors)
 		l.take("token, gone", disconnects)
 		l.none("connects left", connects)
-		l.none("conns left", conns)
 
 		m, err := sys.Request("$SYS.REQ.USER.INFO", nil, harness.Patience)
 		fmt.Fprintln(&l.out, "info:", shapeOf(m, err))
@@ -192,7 +192,7 @@ func TestEventsOfOpenServer(t *testing.T) {
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		s := startFile(t, seat, config)
 		sys := connect(t, s, nats.UserInfo("sys", "pw"))
-		l := listen(t, sys, connects, disconnects, conns)
+		l := listen(t, sys, connects, disconnects, globalConns)
 		nc := connect(t, s)
 		l.take("connect", connects)
 		m, err := nc.Request("$SYS.REQ.USER.INFO", nil, harness.Patience)
@@ -203,7 +203,7 @@ func TestEventsOfOpenServer(t *testing.T) {
 		fmt.Fprintln(&l.out, "info:", text)
 		nc.Close()
 		l.take("disconnect", disconnects)
-		l.none("conns", conns)
+		l.none("conns", globalConns)
 		return hideUser(l.out.String())
 	})
 }
