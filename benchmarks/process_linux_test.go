@@ -56,6 +56,7 @@ func generate(t *testing.T, args ...string) *generator {
 	g.cmd = exec.Command(binaries.peregrine, append([]string{"bench"}, args...)...)
 	g.cmd.Env = append(os.Environ(), "TMPDIR="+g.temp, "PATH=/nonexistent")
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -257,13 +258,10 @@ func TestForeignServers(t *testing.T) {
 	t.Parallel()
 	serve := func(t *testing.T, args ...string) (pid int, url string) {
 		t.Helper()
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-		l.Close()
-		cmd := exec.Command(binaries.peregrine, append([]string{"-a", "127.0.0.1", "-p", port}, args...)...)
+		cmd := exec.Command(binaries.peregrine, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
+		log := &lockedBuffer{}
+		cmd.Stderr = log
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -271,13 +269,11 @@ func TestForeignServers(t *testing.T) {
 			cmd.Process.Kill()
 			cmd.Wait()
 		})
-		g := &generator{t: t}
-		g.await("listening", func() bool {
-			c, err := net.Dial("tcp", "127.0.0.1:"+port)
-			if err == nil {
-				c.Close()
-			}
-			return err == nil
+		var port string
+		(&generator{t: t}).await("listening", func() bool {
+			_, after, found := strings.Cut(log.String(), "Listening for client connections on 127.0.0.1:")
+			port, _, _ = strings.Cut(after, "\n")
+			return found && strings.Contains(log.String(), "Server is ready")
 		})
 		return cmd.Process.Pid, "nats://127.0.0.1:" + port
 	}
