@@ -29,8 +29,7 @@ func TestCacheFile(t *testing.T) {
 		c.put("two", answerOf(ocsp.Revoked, "second"), "CN=two", d)
 		c.put("three", answerOf(ocsp.Unknown, "third"), "CN=three", d)
 		c.put("one", answerOf(ocsp.Good, "again"), "CN=one", d)
-		time.Sleep(61 * time.Second)
-		synctest.Wait()
+		pass(61 * time.Second)
 		b, err := os.ReadFile(filepath.Join(folder, cacheFile))
 		check(t, err)
 		var items map[string]map[string]any
@@ -42,7 +41,7 @@ func TestCacheFile(t *testing.T) {
 			t.Errorf("%v", files)
 		}
 		check(t, os.Remove(filepath.Join(folder, cacheFile)))
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if _, err := os.Stat(filepath.Join(folder, cacheFile)); err == nil {
 			t.Error("written although nothing has changed")
 		}
@@ -117,8 +116,7 @@ func TestCacheFolder(t *testing.T) {
 		check(t, os.WriteFile(place, nil, 0o600))
 		c := OpenCache(CacheOptions{Folder: place, SaveInterval: time.Second}, d)
 		c.put("one", answerOf(ocsp.Good, "first"), "", d)
-		time.Sleep(1500 * time.Millisecond)
-		synctest.Wait()
+		pass(1500 * time.Millisecond)
 		d.want(t, "a file in its place", "ERR Unable to save OCSP peer cache")
 		check(t, os.Remove(place))
 		c.Close()

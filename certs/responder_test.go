@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -343,4 +344,11 @@ func TestMustStaple(t *testing.T) {
 	if mustStaple(new(x509.Certificate)) {
 		t.Error("without an extension")
 	}
+}
+
+// pass lets d go by on the clock of a synctest bubble, which no machine waits for,
+// and what is due by then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -222,7 +222,7 @@ func TestStapleFiles(t *testing.T) {
 		start("mended", 1, true)
 		r.replace(down)
 		start("from the mended file", 0, true)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		start("run out", 2, false)
 		// A folder that cannot be.
 		s.Folder = name
@@ -259,25 +259,23 @@ func TestStapleRefresh(t *testing.T) {
 			return answer.NextUpdate
 		}
 		first := end()
-		time.Sleep(31 * time.Second)
-		synctest.Wait()
+		pass(31 * time.Second)
 		if second := end(); !second.After(first) || r.asks() != 2 {
 			t.Errorf("after half the time %v, then %v; asked %d times", first, second, r.asks())
 		}
 		for range 10 {
-			time.Sleep(time.Minute)
-			synctest.Wait()
+			pass(time.Minute)
 			if end().IsZero() {
 				t.Error("a staple has run out")
 			}
 		}
 		r.replace(down)
 		before := r.asks()
-		time.Sleep(59 * time.Second)
+		pass(59 * time.Second)
 		if n := r.asks() - before; n > 2*12 {
 			t.Errorf("asked %d times in a minute", n)
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if !end().IsZero() {
 			t.Error("a staple that has run out was shown")
 		}
@@ -287,15 +285,14 @@ func TestStapleRefresh(t *testing.T) {
 			end()
 		}
 		synctest.Wait()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := r.asks() - before; n > 4 {
 			t.Errorf("clients made it ask %d times in a second", n)
 		}
 		// A client that comes makes it ask at once.
 		r.set(nil)
 		end()
-		time.Sleep(2 * stapleLeast)
-		synctest.Wait()
+		pass(2 * stapleLeast)
 		if end().IsZero() {
 			t.Error("no staple although the responder is back")
 		}
@@ -314,8 +311,7 @@ func TestStapleRevoked(t *testing.T) {
 			st, config := plugged(t, StapleOptions{Mode: mode, Kind: "Client", Revoked: func() { ended++ }, transport: r}, o, d)
 			defer st.Close()
 			r.set(state(ocsp.Revoked))
-			time.Sleep(31 * time.Minute)
-			synctest.Wait()
+			pass(31 * time.Minute)
 			if want := map[bool]int{true: 1}[mode != "auto"]; ended != want {
 				t.Errorf("%s: ended %d times, want %d", mode, ended, want)
 			}

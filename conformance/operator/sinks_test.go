@@ -137,13 +137,13 @@ func TestLocalSyslog(t *testing.T) {
 	t.Parallel()
 	const ownRun = `mount --bind "$0" /run && exec "$@"`
 	if _, err := os.Lstat("/dev/log"); err == nil {
-		t.Skip("servers would log to this machine's syslog")
+		t.Skip("there is a syslog here, and the servers of a test would write to it")
 	}
 	if folder, err := filepath.EvalSymlinks("/var/run"); err != nil || folder != "/run" {
-		t.Skip("/var/run is not /run")
+		t.Skip("/var/run is not /run here, so the socket cannot be put in its place")
 	}
 	if out, err := exec.Command("unshare", "-rm", "sh", "-c", ownRun, t.TempDir(), "true").CombinedOutput(); err != nil {
-		t.Skipf("no mounts of our own: %v, %s", err, out)
+		t.Skipf("this user may not mount in a name space of his own: %v, %s", err, out)
 	}
 	compareLogs(t, func(t *testing.T, seat harness.Seat) []string {
 		dir := t.TempDir()
