@@ -61,8 +61,19 @@ func (p *opening) apply(a *asset, kind commitlog.Kind, data []byte) (err error) 
 	return err
 }
 
-// forget takes an asset out of the engine that cannot be used.
+// forget takes an asset out of the engine that cannot be used, and the consumers
+// of a stream with it.
 func (p *opening) forget(a *asset) {
+	if a.shard.consumers[a.id] == nil {
+		for id := range a.stream.consumers {
+			p.broken(id, fmt.Errorf("engine: its stream %d is broken: %w", a.id, ErrCorrupt))
+		}
+	}
+	p.leave(a)
+}
+
+// leave takes an asset out of the engine, and the consumers of a stream with it.
+func (p *opening) leave(a *asset) {
 	if c := a.shard.consumers[a.id]; c != nil {
 		delete(c.stream.consumers, a.id)
 		delete(a.shard.consumers, a.id)
@@ -71,10 +82,10 @@ func (p *opening) forget(a *asset) {
 	}
 	st := a.stream
 	for id := range st.consumers {
-		p.broken(id, fmt.Errorf("engine: its stream %d is broken: %w", a.id, ErrCorrupt))
 		delete(a.shard.consumers, id)
 		p.report.Consumers--
 	}
+	clear(st.consumers)
 	delete(a.shard.streams, a.id)
 	a.shard.list = slices.DeleteFunc(a.shard.list, func(other *Stream) bool { return other == st })
 	for i, other := range a.shard.list {
@@ -129,22 +140,6 @@ func (p *opening) updateMeta(data []byte) {
 			a.meta = x.meta
 		}
 	}
-}
-
-// leave closes an asset whose deletion was replayed.
-func (p *opening) leave(a *asset) {
-	if c := a.shard.consumers[a.id]; c != nil {
-		delete(c.stream.consumers, a.id)
-		delete(a.shard.consumers, a.id)
-		p.report.Consumers--
-		return
-	}
-	for id := range a.stream.consumers {
-		delete(a.shard.consumers, id)
-		p.report.Consumers--
-	}
-	clear(a.stream.consumers)
-	p.forget(a)
 }
 
 // damage replays a range of the log that cannot be read: streams whose checkpoint

@@ -70,8 +70,7 @@ func (s *Stream) drop(seq Seq, reason Reason) error {
 	return nil
 }
 
-// remove takes a live slot out of everything that counts it. The block stays
-// until tidy.
+// remove takes a live message out of the store. The block stays until tidy.
 func (s *Stream) remove(b *block, slot int) error {
 	seq := b.first + Seq(slot)
 	word := b.ix.subject[slot]
@@ -80,6 +79,18 @@ func (s *Stream) remove(b *block, slot int) error {
 			return err
 		}
 	}
+	if err := s.strike(b, slot); err != nil {
+		return err
+	}
+	if s.removing != nil {
+		s.removing.Add(uint64(seq), uint64(seq))
+	}
+	return nil
+}
+
+// strike takes a live slot out of everything that counts it, but for the wheel.
+func (s *Stream) strike(b *block, slot int) error {
+	seq := b.first + Seq(slot)
 	if err := s.uncount(b, slot, seq); err != nil {
 		return err
 	}
@@ -89,9 +100,6 @@ func (s *Stream) remove(b *block, slot int) error {
 	b.ix.subject[slot] |= slotAbsent
 	b.live--
 	b.bytes -= int(to - from)
-	if s.removing != nil {
-		s.removing.Add(uint64(seq), uint64(seq))
-	}
 	s.miss(seq)
 	return nil
 }

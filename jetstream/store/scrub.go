@@ -277,17 +277,10 @@ func (s *Stream) loseSlot(b *block, slot int) error {
 	if b.ix.subject[slot]&slotTTL != 0 {
 		s.wheel.Forget(uint64(seq), uint64(seq))
 	}
-	if err := s.uncount(b, slot, seq); err != nil {
+	if err := s.strike(b, slot); err != nil {
 		return err
 	}
-	from, to := b.record(slot)
-	s.msgs--
-	s.bytes -= s.slotReported(b, slot)
-	b.ix.subject[slot] |= slotAbsent
-	b.live--
-	b.bytes -= int(to - from)
 	s.lost.Add(uint64(seq), uint64(seq))
-	s.miss(seq)
 	return nil
 }
 
