@@ -372,6 +372,15 @@ func TestTLSPending(t *testing.T) {
 	})
 }
 
+// goOn lets a handler go on that waits.
+func (k *simSock) goOn() {
+	k.conn.loop.Post(func() {
+		k.handler.held = false
+		k.conn.PauseReading(false)
+	})
+	k.s.settle()
+}
+
 // TestTLSHeld: a handler that waits gets the rest when it goes on, also what came
 // with the peer's end or with the handshake.
 func TestTLSHeld(t *testing.T) {
@@ -405,11 +414,7 @@ func TestTLSHeld(t *testing.T) {
 					if sub.next[0] != 1 || k.handler.closed != 0 {
 						t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
 					}
-					k.conn.loop.Post(func() {
-						k.handler.held = false
-						k.conn.PauseReading(false)
-					})
-					s.settle()
+					k.goOn()
 					if sub.next[0] != 4 || !sub.arrived() || k.handler.closed != 1 || k.handler.err != io.EOF {
 						t.Errorf("%d bytes in steps of %d: %d of 4 records, closed %d times: %v", n, step, sub.next[0], k.handler.closed, k.handler.err)
 					}
@@ -438,11 +443,7 @@ func TestTLSHeldEarly(t *testing.T) {
 		if sub.next[0] != 1 || k.handler.closed != 0 {
 			t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
 		}
-		k.conn.loop.Post(func() {
-			k.handler.held = false
-			k.conn.PauseReading(false)
-		})
-		s.settle()
+		k.goOn()
 		if sub.next[0] != 2 || k.handler.closed != 1 || k.handler.err != io.EOF {
 			t.Errorf("%d of 2 records, closed %d times: %v", sub.next[0], k.handler.closed, k.handler.err)
 		}

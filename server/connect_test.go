@@ -101,13 +101,7 @@ func FuzzLogin(f *testing.F) {
 // loggedIn opens a connection and logs in.
 func loggedIn(t testing.TB, s *Server, user, password string) *client {
 	t.Helper()
-	nc, err := netDial(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = nc.Close() })
-	c := newClient(t, nc)
-	c.line()
+	c := greeted(t, s)
 	c.send(login(user, password))
 	c.sync()
 	return c

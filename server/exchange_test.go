@@ -232,18 +232,7 @@ func modelUsers() (users []*account.User) {
 
 func connectAs(t testing.TB, s *Server, user string) *client {
 	t.Helper()
-	nc, err := netDial(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = nc.Close() })
-	c := newClient(t, nc)
-	if line := c.line(); !strings.HasPrefix(line, "INFO ") {
-		t.Fatalf("first line is %q", line)
-	}
-	c.send(login(user, "x"))
-	c.sync()
-	return c
+	return loggedIn(t, s, user, "x")
 }
 
 func connected(definitions []*account.Definition) *account.Book {

@@ -80,8 +80,8 @@ func newClient(t testing.TB, nc net.Conn) *client {
 	return &client{t: t, Conn: nc, r: bufio.NewReaderSize(nc, 64<<10)}
 }
 
-// connect opens a connection and gets it past CONNECT.
-func connect(t testing.TB, s *Server) *client {
+// greeted opens a connection and reads INFO.
+func greeted(t testing.TB, s *Server) *client {
 	t.Helper()
 	nc, err := netDial(s)
 	if err != nil {
@@ -92,6 +92,13 @@ func connect(t testing.TB, s *Server) *client {
 	if line := c.line(); !strings.HasPrefix(line, "INFO ") {
 		t.Fatalf("first line is %q", line)
 	}
+	return c
+}
+
+// connect opens a connection and gets it past CONNECT.
+func connect(t testing.TB, s *Server) *client {
+	t.Helper()
+	c := greeted(t, s)
 	c.send(`CONNECT {"verbose":false,"headers":true,"no_responders":true}` + "\r\n")
 	c.sync()
 	return c

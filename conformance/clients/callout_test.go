@@ -75,24 +75,29 @@ func answerCallouts(t *testing.T, nc *nats.Conn, issuer nkeys.KeyPair, curve nke
 			}
 			r.Jwt = token
 		}
-		answer, err := r.Encode(signer)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		out := []byte(answer)
-		if curve != nil {
-			if out, err = curve.Seal(out, xkey); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-		_ = m.Respond(out)
+		respondSigned(t, m, r, signer, curve, xkey)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	flush(t, nc)
+}
+
+// respondSigned answers a request of the server, sealed for xkey if there is a curve.
+func respondSigned(t *testing.T, m *nats.Msg, r *jwt.AuthorizationResponseClaims, signer, curve nkeys.KeyPair, xkey string) {
+	text, err := r.Encode(signer)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	out := []byte(text)
+	if curve != nil {
+		if out, err = curve.Seal(out, xkey); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+	_ = m.Respond(out)
 }
 
 func testCallout(t *testing.T, sealed bool) {

@@ -392,19 +392,7 @@ func operatorCallout(t *testing.T, sealed bool) {
 				return
 			}
 		}
-		text, err := res.Encode(r.acc)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		reply := []byte(text)
-		if curve != nil {
-			if reply, err = curve.Seal(reply, xkey); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-		_ = m.Respond(reply)
+		respondSigned(t, m, res, r.acc, curve, xkey)
 	}
 	harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
 		s := r.start(t, seat, fmt.Sprintf("authorization { timeout: 60 }\nresolver: MEMORY\nresolver_preload { %s: %q, %s: %q, %s: %q, %s: %q }",

@@ -213,15 +213,19 @@ func jwtFiles(t *testing.T, dir string) string {
 	return strings.Join(all, " ")
 }
 
-func TestCacheResolver(t *testing.T) {
-	r := newRealm(t)
-	var keys, tokens []string
-	var users []nats.Option
+// others makes three more accounts: their keys, their tokens and a user of each.
+func (r *realm) others() (keys, tokens []string, users []nats.Option) {
 	for range 3 {
-		kp, pub := key(t, nkeys.CreateAccount)
-		keys, tokens = append(keys, pub), append(tokens, encode(t, jwt.NewAccountClaims(pub), r.op))
+		kp, pub := key(r.t, nkeys.CreateAccount)
+		keys, tokens = append(keys, pub), append(tokens, encode(r.t, jwt.NewAccountClaims(pub), r.op))
 		users = append(users, r.user(kp, nil))
 	}
+	return keys, tokens, users
+}
+
+func TestCacheResolver(t *testing.T) {
+	r := newRealm(t)
+	keys, tokens, users := r.others()
 	first := r.accountToken()
 	r.account.Limits.Subs = 1
 	fewer := r.accountToken()
@@ -266,13 +270,7 @@ func (r *realm) opKey() string {
 
 func TestFullResolverFolder(t *testing.T) {
 	r := newRealm(t)
-	var keys, tokens []string
-	var users []nats.Option
-	for range 3 {
-		kp, pub := key(t, nkeys.CreateAccount)
-		keys, tokens = append(keys, pub), append(tokens, encode(t, jwt.NewAccountClaims(pub), r.op))
-		users = append(users, r.user(kp, nil))
-	}
+	keys, tokens, users := r.others()
 	customer, sysUser := r.user(r.acc, nil), r.user(r.sys, nil)
 	first := r.accountToken()
 	deletion := func(names ...string) string {
