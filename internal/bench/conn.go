@@ -29,7 +29,7 @@ type conn struct {
 	file     *os.File // keeps fd open
 	tls      *tls.Conn
 	raw      net.Conn      // under tls
-	patience time.Duration // of a write over TLS
+	patience time.Duration // of a write, and of an awaited answer, over TLS
 	info     serverInfo
 
 	feed    feeder
@@ -77,7 +77,6 @@ func dial(t *Target) (*conn, error) {
 		c.close()
 		return nil, fmt.Errorf("connect to %s: %w", t.Addr, err)
 	}
-	c.established()
 	return c, nil
 }
 
@@ -140,14 +139,6 @@ func (c *conn) openTLS(nc net.Conn, conf *tls.Config) error {
 	return nil
 }
 
-// established ends the bound on the start of a connection over TLS; writes have
-// one each.
-func (c *conn) established() {
-	if c.raw != nil {
-		c.raw.SetDeadline(time.Time{})
-	}
-}
-
 func (c *conn) readInfo(line []byte) error {
 	rest, ok := bytes.CutPrefix(line, []byte("INFO "))
 	if !ok {
@@ -176,6 +167,10 @@ func (c *conn) roundTrip(b []byte) error {
 }
 
 func (c *conn) awaitPong() error {
+	if c.raw != nil { // without TLS, setTimeouts bounds each read
+		c.raw.SetReadDeadline(time.Now().Add(c.patience))
+		defer c.raw.SetReadDeadline(time.Time{}) // a watched connection may be silent
+	}
 	for {
 		line, err := c.readLine()
 		switch {
@@ -273,7 +268,11 @@ func (c *conn) readTLS(b []byte) (int, error) {
 	if c.tls != nil {
 		r = c.tls
 	}
-	return r.Read(b)
+	n, err := r.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errSilent
+	}
+	return n, err
 }
 
 // write sends all of b, which is borrowed.

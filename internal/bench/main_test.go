@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -39,7 +40,9 @@ type fakeServer struct {
 	count int
 	// Applied to the count-th publish, from 1.
 	lose, repeat, hangUp, exit int
-	mute                       bool // answers nothing after the handshake
+	mute                       bool          // answers nothing after the handshake
+	certs                      *certificates // wants TLS
+	pongs                      int           // answers so many PINGs of a connection; 0: all
 }
 
 type fakeSub struct {
@@ -85,6 +88,14 @@ func (f *fakeServer) serve(l net.Listener) {
 func (f *fakeServer) client(c *fakeConn) {
 	defer c.Close()
 	c.send([]byte(`INFO {"version":"fake"} ` + "\r\n"))
+	if f.certs != nil {
+		pair, err := tls.LoadX509KeyPair(f.certs.certFile(), f.certs.keyFile())
+		if err != nil {
+			panic(err)
+		}
+		c.Conn = tls.Server(c.Conn, &tls.Config{Certificates: []tls.Certificate{pair}})
+	}
+	pings := 0
 	in := bufio.NewReaderSize(c, 64<<10)
 	for {
 		line, err := in.ReadString('\n')
@@ -94,7 +105,9 @@ func (f *fakeServer) client(c *fakeConn) {
 		words := strings.Fields(line)
 		switch words[0] {
 		case "PING":
-			c.send([]byte("PONG\r\n"))
+			if pings++; f.pongs == 0 || pings <= f.pongs {
+				c.send([]byte("PONG\r\n"))
+			}
 		case "SUB":
 			f.mu.Lock()
 			f.subs[words[1]] = append(f.subs[words[1]], fakeSub{c, words[len(words)-1], len(words) == 4})

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -75,6 +76,34 @@ func TestMisbehavingServers(t *testing.T) {
 	fails("hangs up", &fakeServer{hangUp: 50}, one, "")
 	fails("hangs up on a requester", &fakeServer{hangUp: 5}, requests{pairs: 1, payload: 64}.run, "")
 	fails("repeats a reply", &fakeServer{repeat: 8}, requests{pairs: 1, payload: 64}.run, "")
+}
+
+// I4: a server that logs clients in and then says nothing is given up, with and
+// without TLS.
+func TestSilentServer(t *testing.T) {
+	certs, err := newCertificates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(certs.dir) })
+	for name, body := range map[string]func(*run) error{
+		"one to one": shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run,
+		"storm":      storm{dialers: 2}.run,
+	} {
+		for _, c := range []*certificates{nil, certs} {
+			t.Run(fmt.Sprint(name, " tls=", c != nil), func(t *testing.T) {
+				target := startFake(t, &fakeServer{pongs: 1, certs: c})
+				if c != nil {
+					target.TLS = c.client
+				}
+				o := quick()
+				o.Patience, o.Duration = 200*time.Millisecond, time.Hour
+				if _, err := execute(target, o, body); !errors.Is(err, errSilent) {
+					t.Fatalf("got %v", err)
+				}
+			})
+		}
+	}
 }
 
 // A run that makes no progress is given up, and Ctrl-C does not wait for that.
