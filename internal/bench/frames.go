@@ -64,17 +64,6 @@ func pubFrame(dst []byte, subject, reply string, payload int) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// vary writes a number of that width at offset at of each frame, another one in
-// each.
-func (b *block) vary(at, width int) {
-	size := len(b.bytes) / b.frames
-	for i := range b.frames {
-		for k, n := width-1, i; k >= 0; k, n = k-1, n/10 {
-			b.bytes[i*size+at+k] = '0' + byte(n%10)
-		}
-	}
-}
-
 // stampFrom writes consecutive stamps beginning with first.
 func (b *block) stampFrom(first uint64) {
 	for i, at := range b.at {
