@@ -43,6 +43,33 @@ func TestFramesSplitAtEveryByte(t *testing.T) {
 	}
 }
 
+// Headers belong to what comes before the payload: the stamp is behind them, and
+// the line handed on begins with the frame.
+func TestFramesWithHeaders(t *testing.T) {
+	const header = "NATS/1.0\r\nA: b\r\n\r\n"
+	frame := func(seq uint64) string {
+		payload := string(binary.LittleEndian.AppendUint64(nil, stamp(0, seq)))
+		return fmt.Sprintf("HMSG bench.00 1 reply %d %d\r\n%s%s\r\n", len(header), len(header)+len(payload), header, payload)
+	}
+	stream := frame(0) + frame(1) + frame(2)
+	for cut := range len(stream) + 1 {
+		f := &frames{order: orderExactly, next: make([]uint64, 1)}
+		f.on = func(line []byte, _ uint64, _ int64) {
+			if string(lineReply(line)) != "reply" {
+				t.Fatalf("cut at %d: %q", cut, line)
+			}
+		}
+		for _, part := range []string{stream[:cut], stream[cut:]} {
+			if err := f.feed([]byte(part), 0); err != nil {
+				t.Fatalf("cut at %d: %v", cut, err)
+			}
+		}
+		if f.count != 3 {
+			t.Fatalf("cut at %d: counted %d", cut, f.count)
+		}
+	}
+}
+
 func TestFramesRandomSplits(t *testing.T) {
 	const seed = 7
 	t.Log("seed", seed)
@@ -97,6 +124,8 @@ func TestFramesErrors(t *testing.T) {
 	fails("stray line", orderExactly, "HELLO\r\n", errStray.Error())
 	fails("huge size", orderExactly, "MSG a 1 99999999999\r\n", errStray.Error())
 	fails("negative size", orderExactly, "MSG a 1 -5\r\n", errStray.Error())
+	fails("header longer than the message", orderExactly, "HMSG a 1 9 5\r\n", errStray.Error())
+	fails("negative header", orderExactly, "HMSG a 1 -1 5\r\n", errStray.Error())
 	fails("short line", orderExactly, "MSG a\r\n", errStray.Error())
 	fails("other shape", orderExactly, first+delivery(0, 1, 17), errStray.Error())
 	fails("endless line", orderExactly, strings.Repeat("x", 70<<10), errStray.Error())
