@@ -233,12 +233,37 @@ func TestOrderOfSeats(t *testing.T) {
 		if second != 3 && second != 4 {
 			t.Fatalf("seed %d: B begins %d of 7 pairs", seed, second)
 		}
-		if again := b.order("x"); !slices.Equal(again, b.order("x")) {
+		if !slices.Equal(b.order("x"), b.order("x")) {
 			t.Fatalf("seed %d gives two orders", seed)
 		}
 		seen[text] = true
 	}
 	if len(seen) < 40 { // there are 70
 		t.Errorf("200 seeds give %d orders", len(seen))
+	}
+}
+
+// Servers run in the order that was drawn, and figures go to the seat that made
+// them.
+func TestPairsFollowTheOrder(t *testing.T) {
+	var ran string
+	a, b := fakeCommand(t), fakeCommand(t)
+	a.Name, b.Name = "A", "B"
+	o := quick()
+	o.Duration, o.Warmup = 10*time.Millisecond, 0
+	bench := &Bench{A: a, B: b, Pairs: 4, Options: o, Progress: func(text string) { ran += text[len(text)-1:] }}
+	c := bench.Compare(context.Background(), &Scenario{Name: "test", run: func(r *run) error {
+		r.values["msgs_per_s"] = map[string]float64{"A": 1, "B": 2}[r.target.Name]
+		return nil
+	}})
+	want := ""
+	for _, bFirst := range bench.order("test") {
+		want += map[bool]string{false: "AB", true: "BA"}[bFirst]
+	}
+	if c.Err != nil || ran != want || !strings.Contains(want, "AB") || !strings.Contains(want, "BA") {
+		t.Fatalf("%v; ran %s, want %s", c.Err, ran, want)
+	}
+	if as, bs := column(c.A, "msgs_per_s"), column(c.B, "msgs_per_s"); slices.Max(as) != 1 || slices.Min(bs) != 2 {
+		t.Errorf("A has %v, B has %v", as, bs)
 	}
 }
