@@ -6,8 +6,8 @@
 // Binaries that are not named are built first. With -base COMMIT seat B is
 // Peregrine of that commit and the run ends with a table of changes; -micro adds
 // the micro-benchmarks of both trees, compared by benchstat: of all packages that
-// have some, or of LIST. With -base REPORT.json the run ends with the drift of the
-// ratios since then.
+// have some, or of LIST, folders separated by blanks. With -base REPORT.json the
+// run ends with the drift of the ratios since then.
 package main
 
 import (

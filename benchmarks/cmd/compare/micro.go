@@ -32,6 +32,11 @@ func micro(w io.Writer, dir string, t trees, rounds int, packages []string) erro
 			return err
 		}
 	}
+	for _, p := range packages {
+		if !isFolder(t.base, p) && !isFolder(t.fresh, p) {
+			return fmt.Errorf("no folder %s in either tree; -packages takes folders such as ./codec, no patterns", p)
+		}
+	}
 	var binaries [2][]microBinary
 	var figures [2]string
 	for i, tree := range []string{t.base, t.fresh} {
@@ -39,6 +44,9 @@ func micro(w io.Writer, dir string, t trees, rounds int, packages []string) erro
 		figures[i] = filepath.Join(dir, name+".txt")
 		var err error
 		if binaries[i], err = compileAll(tree, filepath.Join(dir, name+"-micro"), packages); err != nil {
+			return err
+		}
+		if err := os.WriteFile(figures[i], nil, 0o600); err != nil { // also if no package is there
 			return err
 		}
 	}
@@ -91,6 +99,11 @@ func benchmarked(root string) (packages []string, err error) {
 	return packages, err
 }
 
+func isFolder(tree, name string) bool {
+	info, err := os.Stat(filepath.Join(tree, name))
+	return err == nil && info.IsDir()
+}
+
 // microBinary is one package's compiled tests, which run in its folder.
 type microBinary struct{ path, folder string }
 
@@ -101,10 +114,10 @@ func compileAll(tree, dir string, packages []string) (all []microBinary, err err
 		return nil, err
 	}
 	for i, p := range packages {
-		b := microBinary{path: filepath.Join(dir, strconv.Itoa(i)+".test"), folder: filepath.Join(tree, p)}
-		if _, err := os.Stat(b.folder); errors.Is(err, fs.ErrNotExist) {
+		if !isFolder(tree, p) {
 			continue
 		}
+		b := microBinary{path: filepath.Join(dir, strconv.Itoa(i)+".test"), folder: filepath.Join(tree, p)}
 		cmd := exec.Command("go", "test", "-c", "-o", b.path, p)
 		cmd.Dir = tree
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -125,7 +138,7 @@ func (b microBinary) appendTo(file string) error {
 	if err != nil {
 		return fmt.Errorf("benchmarks in %s: %w\n%s", b.folder, err, bytes.TrimSpace(out))
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,8 @@ func TestBenchmarkedPackages(t *testing.T) {
 func TestMicro(t *testing.T) {
 	other := map[string]string{"other/other_test.go": "package other\n\nimport \"testing\"\n\nfunc BenchmarkOther(b *testing.B) {\n\tfor b.Loop() {\n\t}\n}\n"}
 	var out bytes.Buffer
-	if err := micro(&out, t.TempDir(), trees{base: module(t, "64", nil), fresh: module(t, "256", other)}, 2, nil); err != nil {
+	both := trees{base: module(t, "64", nil), fresh: module(t, "256", other)}
+	if err := micro(&out, t.TempDir(), both, 2, nil); err != nil {
 		t.Fatal(err)
 	}
 	text := out.String()
@@ -66,6 +67,13 @@ func TestMicro(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+	out.Reset()
+	if err := micro(&out, t.TempDir(), both, 1, []string{"./other"}); err != nil || !strings.Contains(out.String(), "Other") {
+		t.Errorf("only what is new: %v\n%s", err, out.String())
+	}
+	if err := micro(&out, t.TempDir(), both, 1, []string{"./thing/..."}); err == nil || !strings.Contains(err.Error(), "no folder ./thing/... in either tree") {
+		t.Errorf("a pattern: %v", err)
 	}
 	broken := module(t, "nonsense", nil)
 	err := micro(&out, t.TempDir(), trees{base: broken, fresh: broken}, 1, nil)
