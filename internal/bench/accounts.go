@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -29,15 +30,18 @@ accounts {
 }
 `
 
+// writeConfig writes text to a file of its own; after an error there is none.
 func writeConfig(text string) (path string, err error) {
 	f, err := os.CreateTemp("", "bench-*.conf")
 	if err != nil {
 		return "", err
 	}
-	if _, err = f.WriteString(text); err == nil {
-		err = f.Close()
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
 	}
-	return f.Name(), err
+	return f.Name(), nil
 }
 
 var accounts = []*Scenario{
