@@ -120,14 +120,17 @@ func (r *run) explain(err error) error {
 	if r.target.exit == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	lag := time.Duration(0)
-	if errors.Is(err, errDied) || lost(err) {
-		lag = exitLag // a reset is seen before the exit
-	}
 	select {
 	case <-r.target.exit:
-	case <-time.After(lag):
-		return err
+	default:
+		if !lost(err) {
+			return err
+		}
+		select { // a reset is seen before the exit
+		case <-r.target.exit:
+		case <-time.After(exitLag):
+			return err
+		}
 	}
 	if errors.Is(err, errDied) {
 		return fmt.Errorf("%w: %s", errDied, r.target.why())
