@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,10 @@ func TestYardstick(t *testing.T) {
 		out, err := exec.Command(yardstick, args...).CombinedOutput()
 		if rows := strings.Count(string(out), more[1]); err != nil || rows == 0 || strings.Count(string(out), "%") != rows {
 			t.Errorf("%v: %v, %d rows:\n%s", more, err, rows, out)
+		}
+		bounded := !slices.Contains(more, "-window")
+		if strings.Contains(string(out), "at most 16384 KiB") != bounded || strings.Contains(string(out), "no bound") == bounded {
+			t.Errorf("%v: says another window:\n%s", more, out)
 		}
 	}
 	if out, err := exec.Command(yardstick, "-clients", "nobody").CombinedOutput(); err == nil || !strings.Contains(string(out), "want thread or goroutines") {

@@ -43,6 +43,13 @@ type model struct {
 	window  int64
 }
 
+func (m model) bound() string {
+	if m.window <= 0 {
+		return "no bound on deliveries under way"
+	}
+	return fmt.Sprintf("at most %d KiB of deliveries under way", m.window>>10)
+}
+
 const (
 	oneThread  = "thread"     // that reads for all subscribers, and asks and answers
 	goroutines = "goroutines" // for each connection; the stock client for requests
@@ -102,7 +109,7 @@ func measure(a, b string, pairs int, seconds float64, m model, names, reportFile
 			return err
 		}
 	}
-	fmt.Printf("%d pairs of about %.3g s, clients: %s, at most %d KiB of deliveries under way\n\n", pairs, seconds, m.threads, m.window>>10)
+	fmt.Printf("%d pairs of about %.3g s, clients: %s, %s\n\n", pairs, seconds, m.threads, m.bound())
 	fmt.Printf("| %-9s | %-14s | %12s | %12s | %7s | %-11s | %-15s | %7s |\n", "scenario", "figure", "A", "B", "ratio", "spread", "the benchmark's", "apart")
 	fmt.Println("|---|---|--:|--:|--:|---|--:|--:|")
 	for _, w := range works {
