@@ -163,11 +163,11 @@ func loopScenario(n int) *Scenario {
 // later names what other parts of the server will fill in, so that scripts can
 // ask for it and are told what is missing.
 var later = concat(
-	waiting("needs JetStream, which arrives with the storage engine",
+	waiting("needs JetStream, which is not served yet",
 		"js-publish-sync-memory", "js-publish-sync-file-always", "js-publish-sync-file-interval",
 		"js-publish-async-memory", "js-publish-async-file-always", "js-publish-async-file-interval",
 		"js-publish-batch-memory", "js-publish-batch-file-always", "js-publish-batch-file-interval"),
-	waiting("needs JetStream, which arrives with the storage engine", "js-consume", "js-fetch", "js-kv", "js-restart"),
+	waiting("needs JetStream, which is not served yet", "js-consume", "js-fetch", "js-kv", "js-restart"),
 	waiting("needs clustering, which arrives after JetStream", "js-replicated", "routes"),
 )
 
