@@ -91,10 +91,8 @@ func (o oneToOne) run(r *run) error {
 	if err != nil {
 		return err
 	}
-	if err := sub.roundTrip([]byte("SUB " + listened + " 1\r\n")); err != nil {
-		return err
-	}
-	if err := r.watch(sub, &frames{order: orderExactly, next: make([]uint64, 1), done: f}); err != nil {
+	in := &frames{order: orderExactly, next: make([]uint64, 1), done: f}
+	if err := r.listen(sub, []byte("SUB "+listened+" 1\r\n"), in); err != nil {
 		return err
 	}
 	pub, err := r.dialAs(login{user: o.publisher, pass: "bench"})

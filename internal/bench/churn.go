@@ -104,10 +104,7 @@ func (n *neighbour) open() error {
 			n.r.fail(err)
 		}
 	}
-	if err := rc.roundTrip([]byte("SUB churn.service 1\r\n")); err != nil {
-		return err
-	}
-	if err := n.r.watch(rc, responder); err != nil {
+	if err := n.r.listen(rc, []byte("SUB churn.service 1\r\n"), responder); err != nil {
 		return err
 	}
 	if n.c, err = n.r.dial(); err != nil {

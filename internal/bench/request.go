@@ -129,10 +129,7 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := rc.roundTrip([]byte("SUB " + service + " 1\r\n")); err != nil {
-		return nil, err
-	}
-	if err := r.watch(rc, responder); err != nil {
+	if err := r.listen(rc, []byte("SUB "+service+" 1\r\n"), responder); err != nil {
 		return nil, err
 	}
 	rq := &requester{r: r, flow: f, hist: newHistogram(), question: newBlock(asked, reply, q.payload, 0, 1)}
@@ -143,10 +140,7 @@ func (q requests) pair(r *run, i int, f *flow) (*requester, error) {
 	if rq.c, err = q.dial(r, q.asker); err != nil {
 		return nil, err
 	}
-	if err := rq.c.roundTrip([]byte("SUB " + inbox + ".* 1\r\n")); err != nil {
-		return nil, err
-	}
-	return rq, r.watch(rq.c, in)
+	return rq, r.listen(rq.c, []byte("SUB "+inbox+".* 1\r\n"), in)
 }
 
 // requester has one request under way. Once watched, it belongs to the reader

@@ -220,10 +220,15 @@ func (r *run) subscriber(subs []byte, f *frames) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c, r.listen(c, subs, f)
+}
+
+// listen subscribes c and hands it over.
+func (r *run) listen(c *conn, subs []byte, f *frames) error {
 	if err := c.roundTrip(subs); err != nil {
-		return nil, fmt.Errorf("subscribe: %w", err)
+		return fmt.Errorf("subscribe: %w", err)
 	}
-	return c, r.watch(c, f)
+	return r.watch(c, f)
 }
 
 func (r *run) newFlow(window int) *flow {
