@@ -106,6 +106,17 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
+// I4: so is one that takes messages and delivers none: publishers wait for room in
+// the window, where no deadline of a socket ends them.
+func TestNothingArrives(t *testing.T) {
+	o := quick()
+	o.Patience, o.Duration = 200*time.Millisecond, time.Hour
+	_, err := execute(startFake(t, &fakeServer{mute: true}), o, shape{groups: 1, pubs: 1, subs: 1, payload: 16}.run)
+	if !errors.Is(err, errSilent) || !strings.Contains(err.Error(), "nothing has arrived for 200ms") {
+		t.Fatalf("got %v", err)
+	}
+}
+
 // A run that makes no progress is given up, and Ctrl-C does not wait for that.
 func TestInterruptEndsARun(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
