@@ -35,7 +35,9 @@ func serverOptions(o *config.Options) (server.Options, error) {
 		Tags:             o.ServerTags, Metadata: o.ServerMetadata, FeatureFlags: o.Features(),
 		Callout: calloutOptions(o.Authorization), TrustedProxies: trustedProxies(o.Proxies),
 	}
-	options.IdleResolver = idleResolver(o)
+	if options.IdleResolver, err = idleResolver(o); err != nil {
+		return server.Options{}, err
+	}
 	if options.Operator, err = operatorMode(o); err != nil {
 		return server.Options{}, err
 	}

@@ -14,16 +14,13 @@ func operatorMode(o *config.Options) (*server.OperatorMode, error) {
 	if len(o.TrustedKeys) == 0 {
 		return nil, nil
 	}
+	resolver, err := resolverOptions(o)
+	if err != nil {
+		return nil, err
+	}
 	mode := &server.OperatorMode{
 		Pinned: o.PinnedAccounts, Sentinel: o.DefaultSentinel, Preload: o.Preload,
-		Resolver: resolverOptions(o.Resolver),
-	}
-	if t := o.ResolverTLS; t != nil {
-		c, err := certOptions(t)
-		if err != nil {
-			return nil, err
-		}
-		mode.Resolver.TLS = c.Config()
+		Resolver: resolver,
 	}
 	var operators []operator.Operator
 	for _, one := range o.Operators {
@@ -44,17 +41,19 @@ func operatorMode(o *config.Options) (*server.OperatorMode, error) {
 
 // idleResolver returns the resolver of a configuration without operators, for
 // which there are no accounts to look up; nil for none.
-func idleResolver(o *config.Options) *server.ResolverOptions {
+func idleResolver(o *config.Options) (*server.ResolverOptions, error) {
 	if o.Resolver == nil || len(o.TrustedKeys) > 0 {
-		return nil
+		return nil, nil
 	}
-	r := resolverOptions(o.Resolver)
-	return &r
+	r, err := resolverOptions(o)
+	return &r, err
 }
 
-func resolverOptions(r *config.Resolver) server.ResolverOptions {
+// resolverOptions returns where tokens of accounts are looked up, and how.
+func resolverOptions(o *config.Options) (server.ResolverOptions, error) {
+	r := o.Resolver
 	if r == nil {
-		return server.ResolverOptions{}
+		return server.ResolverOptions{}, nil
 	}
 	kinds := map[string]server.ResolverKind{
 		"memory": server.MemoryResolver, "url": server.URLResolver, "full": server.FullResolver, "cache": server.CacheResolver,
@@ -68,7 +67,14 @@ func resolverOptions(r *config.Resolver) server.ResolverOptions {
 	case r.AllowDelete:
 		out.Deletion = claimstore.Rename
 	}
-	return out
+	if t := o.ResolverTLS; t != nil {
+		c, err := certOptions(t)
+		if err != nil {
+			return server.ResolverOptions{}, err
+		}
+		out.TLS = c.Config()
+	}
+	return out, nil
 }
 
 // calloutOptions returns the service that decides about clients, nil for none.

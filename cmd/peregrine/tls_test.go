@@ -7,8 +7,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,4 +67,33 @@ func TestTLSOptions(t *testing.T) {
 		t.Error(out)
 	}
 	expect(t, "--help_tls", 0, "TLS_AES_128_GCM_SHA256", "")
+}
+
+// A resolver that no operator uses is asked as one that is used would be: over TLS
+// its authority has to be known.
+func TestIdleResolverTLS(t *testing.T) {
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	web.StartTLS()
+	defer web.Close()
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	raw := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
+	if err := os.WriteFile(authority, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "server.conf")
+	start := func(more string) *child {
+		text := fmt.Sprintf("port: -1\nresolver: URL(%s/)\n%s\n", web.URL, more)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return startChild(t, "-c", file)
+	}
+	known := start(fmt.Sprintf("resolver_tls { ca_file: %q }", authority))
+	known.waitLog("Server is ready")
+	known.signal(os.Interrupt)
+	known.waitEnd()
+	if status, log := start("").waitEnd(); status != 1 || !strings.Contains(log, "certificate") {
+		t.Errorf("an authority that is not known: status %d in\n%s", status, log)
+	}
 }
