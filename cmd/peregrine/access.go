@@ -85,19 +85,12 @@ func permissions(p *config.Permissions, shared map[*config.Permissions]*account.
 	return same
 }
 
-// missingAccess lists what accounts and users ask for and this version cannot
-// do; the option table does not see into lists.
+// missingAccess lists what accounts ask for and this version cannot do; the
+// option table does not see into lists.
 func missingAccess(o *config.Options) (lines []string) {
-	needs := func(pos string, name string, part config.Part) {
-		lines = append(lines, fmt.Sprintf("%s (%s) needs %s, which this version does not have yet", name, pos, part))
-	}
 	for _, a := range o.Accounts {
-		for part, asked := range map[config.Part]bool{
-			config.PartJetStream: a.JetStream != nil,
-		} {
-			if asked {
-				needs(a.Pos.String(), "account "+a.Name, part)
-			}
+		if a.JetStream != nil {
+			lines = append(lines, fmt.Sprintf("account %s (%s) needs %s, which this version does not have yet", a.Name, a.Pos, config.PartJetStream))
 		}
 	}
 	slices.Sort(lines)
