@@ -77,7 +77,7 @@ func (p *Peers) Verify(state tls.ConnectionState) error {
 		return p.refusal
 	}
 	for i, chain := range chains {
-		if p.goodChain(i, chain, chains[0][0]) {
+		if p.goodChain(i, chain) {
 			return nil
 		}
 	}
@@ -94,7 +94,7 @@ type link struct {
 	responders   []string
 }
 
-func (p *Peers) goodChain(index int, chain []*x509.Certificate, peer *x509.Certificate) bool {
+func (p *Peers) goodChain(index int, chain []*x509.Certificate) bool {
 	p.log.Debugf("Chain [%d]: %d total link(s)", index, len(chain))
 	if len(chain) == 1 {
 		p.log.Debugf("Chain [%d] is self-signed, thus peer is valid", index)
@@ -115,7 +115,7 @@ func (p *Peers) goodChain(index int, chain []*x509.Certificate, peer *x509.Certi
 		if reason := p.wrongWith(l); reason != "" {
 			p.log.Debugf("%s", reason)
 			if p.witness != nil {
-				p.witness.LinkInvalid(peer, l.leaf, reason)
+				p.witness.LinkInvalid(chain[0], l.leaf, reason)
 			}
 			return false
 		}
