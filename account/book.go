@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -329,7 +330,7 @@ func (b *Book) cycle(p *page, service bool, subject string, visited map[string]b
 	if !service && find(p.streams, subject) == nil {
 		return nil
 	}
-	for _, w := range p.links.ways(service) {
+	for w := range p.links.ways(service) {
 		if !sublist.SubjectsCollide(subject, w.meets) {
 			continue
 		}
@@ -353,20 +354,24 @@ func (b *Book) cycle(p *page, service bool, subject string, visited map[string]b
 // way is an import as the search for cycles sees it.
 type way struct{ account, meets, local string }
 
-// ways returns the imports of a kind. As in the reference, a stream's meets by
-// its subject here, a service's by the one there.
-func (l *Links) ways(service bool) []way {
-	var all []way
-	if service {
-		for _, m := range l.Services {
-			all = append(all, way{m.Account, m.Subject, m.Local})
+// ways goes through the imports of a kind. As in the reference, a stream's meets
+// by its subject here, a service's by the one there.
+func (l *Links) ways(service bool) iter.Seq[way] {
+	return func(yield func(way) bool) {
+		if service {
+			for _, m := range l.Services {
+				if !yield(way{m.Account, m.Subject, m.Local}) {
+					return
+				}
+			}
+			return
 		}
-		return all
+		for _, m := range l.Streams {
+			if !yield(way{m.Account, m.Local, m.Local}) {
+				return
+			}
+		}
 	}
-	for _, m := range l.Streams {
-		all = append(all, way{m.Account, m.Local, m.Local})
-	}
-	return all
 }
 
 // mapSubjects compiles the mappings.
