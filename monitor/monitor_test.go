@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,21 +18,26 @@ import (
 type fakeServer struct {
 	conns []Conn
 	ready error
+	more  func(*Identity) // changes what it says of itself
 }
 
 var epoch = time.Date(2026, 5, 4, 3, 2, 1, 5, time.UTC)
 
 func (f *fakeServer) Identity() Identity {
-	return Identity{
+	id := Identity{
 		ID: "NID", Name: "srv", Version: "2.15.2", OwnVersion: "0.1.0", Proto: 1, Host: "127.0.0.1", Port: 4222, Engine: "gnet",
 		MaxConnections: 65536, MaxControlLine: 4096, MaxPayload: 1 << 20, MaxPending: 64 << 20,
 		PingInterval: 2 * time.Minute, PingMax: 2, WriteDeadline: 10 * time.Second, AuthTimeout: 2 * time.Second, Start: epoch,
 	}
+	if f.more != nil {
+		f.more(&id)
+	}
+	return id
 }
 
 func (f *fakeServer) Totals() Totals {
 	return Totals{Connections: 2, TotalConnections: 5, Subscriptions: 3, InMsgs: 10, InBytes: 20, OutMsgs: 30, OutBytes: 40,
-		SlowConsumers: 1, StaleConnections: 2, StalledClients: 3}
+		SlowConsumers: 1, StaleConnections: 2, StalledClients: 3, NotPinned: 4}
 }
 
 func (f *fakeServer) Figures() Figures {
@@ -141,7 +147,7 @@ func TestVarz(t *testing.T) {
 		`"connections": 2`, `"total_connections": 5`, `"routes": 0`, `"remotes": 0`, `"leafnodes": 0`, `"in_msgs": 10`, `"in_bytes": 20`,
 		`"in_client_msgs": 10`, `"in_client_bytes": 20`, `"out_msgs": 30`, `"out_bytes": 40`, `"out_client_msgs": 30`, `"out_client_bytes": 40`,
 		`"slow_consumers": 1`, `"stale_connections": 2`, `"stalled_clients": 3`, `"subscriptions": 3`, `"http_req_stats": {`, `"/varz": 1`,
-		`"config_load_time": "`, `"config_digest": ""`, `"slow_consumer_stats": {`, `"clients": 1`, `"stale_connection_stats": {`, `"clients": 2`,
+		`"config_load_time": "`, `"config_digest": ""`, `"pinned_account_fails": 4`, `"slow_consumer_stats": {`, `"clients": 1`, `"stale_connection_stats": {`, `"clients": 2`,
 		`"disk_io_wait_stats": {`, `"peregrine": {`, `"version": "0.1.0"`, `"engine": "gnet"`, `"longest_turn": 7`, `"outbound_chunks": 3`,
 		`"shared_payloads": 4`, `"loops": [`, `"cpu": 3`, `"cpu": -1`,
 	}
@@ -152,6 +158,57 @@ func TestVarz(t *testing.T) {
 			t.Fatalf("%s is missing, or out of order, in\n%s", want, body)
 		}
 		rest = rest[i+len(want):]
+	}
+}
+
+// What some configurations alone have is shown where it is there, and not named
+// where it is not.
+func TestVarzOfOperatorsAndProxies(t *testing.T) {
+	f := new(fakeServer)
+	m, _ := startMonitor(t, f)
+	want := map[string]string{
+		"trusted_operators_jwt": `["a.b.c"]`, "trusted_operators_claim": `[{"name":"op"}]`, "proxies": `{"trusted":[{"key":"P"}]}`,
+		"write_timeout": `"retry"`,
+	}
+	var plain, full map[string]json.RawMessage
+	getJSON(t, m, "/varz", &plain)
+	f.more = func(id *Identity) {
+		id.OperatorJWTs, id.OperatorClaims = []string{"a.b.c"}, []any{map[string]string{"name": "op"}}
+		id.TrustedProxies, id.WriteTimeout = []string{"P"}, "retry"
+	}
+	getJSON(t, m, "/varz", &full)
+	for name, value := range want {
+		var short bytes.Buffer
+		if err := json.Compact(&short, full[name]); err != nil || short.String() != value {
+			t.Errorf("%s is %s, want %s", name, full[name], value)
+		}
+		if plain[name] != nil {
+			t.Errorf("%s is %s without any", name, plain[name])
+		}
+	}
+}
+
+// A user's token is for those who ask about users, a proxy for all.
+func TestConnzTokensAndProxies(t *testing.T) {
+	m, _ := startMonitor(t, &fakeServer{conns: []Conn{{CID: 1, Start: epoch, Account: "$G", JWT: "a.b.c", ProxyKey: "P"}}})
+	for path, token := range map[string]bool{"/connz": false, "/connz?auth=1": true} {
+		_, body, _ := get(t, m, path)
+		if strings.Contains(body, `"jwt": "a.b.c"`) != token || !strings.Contains(body, `"key": "P"`) {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+// What debuggers read is beside the pages of the server.
+func TestDebugVariables(t *testing.T) {
+	m, _ := startMonitor(t, new(fakeServer))
+	var shown struct {
+		Cmdline  []string
+		Memstats struct{ Alloc uint64 }
+	}
+	code, body, _ := get(t, m, "/debug/vars")
+	if err := json.Unmarshal([]byte(body), &shown); err != nil || code != http.StatusOK || len(shown.Cmdline) == 0 || shown.Memstats.Alloc == 0 {
+		t.Errorf("%d, %v: %.200s", code, err, body)
 	}
 }
 
