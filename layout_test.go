@@ -87,13 +87,11 @@ var edges = map[string]string{
 
 	"sublist/transform → sublist": "transforms test sources and destinations as subjects",
 
-	"jetstream/commitlog → internal/seeds": "tests: seeds",
-	"jetstream/commitlog → vfs":            "the log is files behind the disk seam",
-	"jetstream/commitlog → " + xxhash:      "checksums of records",
+	"jetstream/commitlog → vfs":       "the log is files behind the disk seam",
+	"jetstream/commitlog → " + xxhash: "checksums of records",
 
 	"jetstream/engine → jetstream/commitlog":    "what stores write is durable there",
 	"jetstream/engine → jetstream/store":        "the streams and consumers it keeps",
-	"jetstream/engine → internal/seeds":         "tests: seeds",
 	"jetstream/engine → jetstream/store/seqset": "ranges of lost messages",
 	"jetstream/engine → vfs":                    "the data directory",
 	"jetstream/engine → " + xxhash:              "checksums of the catalog",
@@ -110,7 +108,6 @@ var edges = map[string]string{
 	"jetstream/inspect → jetstream/store/seqset": "ranges of lost messages",
 	"jetstream/inspect → vfs":                    "reads through the disk seam, and tries changes on an overlay",
 
-	"jetstream/store → internal/seeds":              "tests: seeds",
 	"jetstream/store → jetstream/store/seqset":      "deleted sequences",
 	"jetstream/store → jetstream/store/subjecttree": "what is stored by subject",
 	"jetstream/store → jetstream/store/timewheel":   "messages that expire",
@@ -128,10 +125,13 @@ var testEdges = map[string]string{
 
 	"account/claimstore → " + jwt: "tokens to keep",
 
-	"account → internal/randtest":           "random tests that can be repeated",
-	"codec → internal/randtest":             "random tests that can be repeated",
-	"sublist → internal/randtest":           "random tests that can be repeated",
-	"sublist/transform → internal/randtest": "random tests that can be repeated",
+	"account → internal/seeds":             "random tests that can be repeated",
+	"codec → internal/seeds":               "random tests that can be repeated",
+	"jetstream/commitlog → internal/seeds": "random tests that can be repeated",
+	"jetstream/engine → internal/seeds":    "random tests that can be repeated",
+	"jetstream/store → internal/seeds":     "random tests that can be repeated",
+	"sublist → internal/seeds":             "random tests that can be repeated",
+	"sublist/transform → internal/seeds":   "random tests that can be repeated",
 
 	"config → config/corpus":       "the files that both servers are asked about",
 	"server → " + xcrypto:          "hashes of passwords to log in with",

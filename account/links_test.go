@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 	"peregrine/sublist"
 )
 
 // A subscription of an importer gets of another account exactly what becomes a
 // subject that it matches, whatever the pattern and the import look like.
 func TestSourceAgreesWithEverySubject(t *testing.T) {
-	rng := randtest.New(t)
+	rng := seeds.Rand(t, 1)
 	literals := allLiterals([]string{"a", "b", "p"}, 4)
 	sources := 0
 	for range 4000 {

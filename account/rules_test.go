@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 	"peregrine/sublist"
 )
 
@@ -179,7 +179,7 @@ func checkRules(t *testing.T, c *bytesChooser) {
 }
 
 func FuzzRules(f *testing.F) {
-	rng := randtest.New(f)
+	rng := seeds.Rand(f, 1)
 	for range 2000 {
 		seed := make([]byte, 150)
 		for i := range seed {
@@ -313,7 +313,7 @@ func localPattern(local string) (tokens []string) {
 // A request goes to the subject that its wildcards say, in whatever order the
 // import names them.
 func TestServiceSubjectsAgreeWithTheModel(t *testing.T) {
-	rng := randtest.New(t)
+	rng := seeds.Rand(t, 1)
 	literals := allLiterals([]string{"a", "b", "p"}, 4)
 	asked := 0
 	for range 3000 {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 func TestEncode(t *testing.T) {
@@ -50,7 +50,7 @@ func TestEncode(t *testing.T) {
 // TestRoundTrip encodes random frames and parses them back; and sends publish
 // tails on as a server does.
 func TestRoundTrip(t *testing.T) {
-	rnd := randtest.New(t)
+	rnd := seeds.Rand(t, 1)
 	word := func() []byte {
 		b := make([]byte, 1+rnd.IntN(30))
 		for i := range b {

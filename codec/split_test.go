@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 // reader drives a Parser as a connection does: bytes arrive in chunks, what is
@@ -235,7 +235,7 @@ func (g *babble) parser() Parser {
 
 // TestSplits holds I1, I2 and I3 against random protocol.
 func TestSplits(t *testing.T) {
-	g := &babble{Rand: randtest.New(t)}
+	g := &babble{Rand: seeds.Rand(t, 1)}
 	rounds := 3000
 	if testing.Short() {
 		rounds = 300

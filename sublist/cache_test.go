@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 func allocs(t *testing.T, what string, f func()) {
@@ -157,7 +157,7 @@ func TestCacheBounds(t *testing.T) {
 }
 
 func TestPickIsWeighted(t *testing.T) {
-	r := randtest.New(t)
+	r := seeds.Rand(t, 1)
 	l := New[sub](Options{})
 	weights := []int32{1, 5, 2, 0}
 	for i, w := range weights {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 // TestConcurrent proves I1 and I2 while writers and readers run together, once
@@ -33,7 +33,7 @@ func testConcurrent(t *testing.T, perWriter int, patterns []string) {
 	if raceEnabled {
 		rounds = 600
 	}
-	r := randtest.New(t)
+	r := seeds.Rand(t, 1)
 	subjects := []string{"a.b.c", "a.b.d", "_INBOX.x.1", "a"}
 	type tracked struct {
 		sub

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 // sub is a subscriber in tests; it knows what it subscribed to.
@@ -125,7 +125,7 @@ func randomSubject(r *rand.Rand, wild, broken bool) string {
 // TestRandomOps proves I1 and I2: uncached and cached matches, with and without
 // scratch, agree with the naive list after every change.
 func TestRandomOps(t *testing.T) {
-	r := randtest.New(t)
+	r := seeds.Rand(t, 1)
 	ops := 4000
 	if raceEnabled {
 		ops = 1000

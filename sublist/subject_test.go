@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 func TestValidation(t *testing.T) {
@@ -123,7 +123,7 @@ func witness(a, b string) bool {
 // TestCollideHasWitness compares SubjectsCollide with a search for a subject that
 // both sides match, and SubsetMatch with what it promises about such subjects.
 func TestCollideHasWitness(t *testing.T) {
-	r := randtest.New(t)
+	r := seeds.Rand(t, 1)
 	short := func() string {
 		n := 1 + r.IntN(3)
 		s := make([]string, n)

@@ -22,11 +22,18 @@ func Each(t *testing.T, n uint64, f func(t *testing.T, seed uint64)) {
 
 // Of returns -seed, else the test's own, and prints it.
 func Of(t testing.TB, own uint64) uint64 {
+	t.Helper()
 	if *seed != 0 {
 		own = *seed
 	}
 	t.Logf("-seed=%d", own)
 	return own
+}
+
+// Rand returns a random source that begins with -seed, else with the test's own.
+func Rand(t testing.TB, own uint64) *rand.Rand {
+	t.Helper()
+	return rand.New(rand.NewPCG(Of(t, own), 0))
 }
 
 // Bytes is an endless source of bytes.

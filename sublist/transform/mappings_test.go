@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"peregrine/internal/randtest"
+	"peregrine/internal/seeds"
 )
 
 func TestMappingsChoose(t *testing.T) {
@@ -116,7 +116,7 @@ func TestMappingsErrors(t *testing.T) {
 
 // TestWeights draws from a seeded source.
 func TestWeights(t *testing.T) {
-	r := randtest.New(t)
+	r := seeds.Rand(t, 1)
 	var ms Mappings
 	if err := ms.Add("s", Destination{Subject: "a", Weight: 50}, Destination{Subject: "b", Weight: 30}); err != nil {
 		t.Fatal(err)
