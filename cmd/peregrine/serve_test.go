@@ -73,17 +73,28 @@ func (c *collector) now() (string, <-chan struct{}) {
 // wait waits for text that matches and returns its groups.
 func (c *collector) wait(t *testing.T, pattern string) []string {
 	t.Helper()
+	return c.waitWhile(t, pattern, nil)
+}
+
+// waitWhile is wait for a text that does not grow any more once ended is closed.
+func (c *collector) waitWhile(t *testing.T, pattern string, ended <-chan struct{}) []string {
+	t.Helper()
 	re := regexp.MustCompile(pattern)
 	deadline := time.After(patience)
-	for {
+	for last := false; ; {
 		text, grown := c.now()
 		if m := re.FindStringSubmatch(text); m != nil {
 			return m
 		}
+		if last {
+			t.Fatalf("no %s in:\n%s", pattern, text)
+		}
 		select {
 		case <-grown:
+		case <-ended:
+			last = true
 		case <-deadline:
-			t.Fatalf("no %s in:\n%s", pattern, text)
+			last = true
 		}
 	}
 }
@@ -92,20 +103,23 @@ func (c *collector) wait(t *testing.T, pattern string) []string {
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	log   *collector // its standard error
-	ended chan error
+	log   *collector    // its standard error
+	ended chan struct{} // closed at its end, after its last words
 }
 
 func startChild(t *testing.T, args ...string) *child {
 	t.Helper()
-	c := &child{t: t, ended: make(chan error, 1), log: newCollector()}
+	c := &child{t: t, ended: make(chan struct{}), log: newCollector()}
 	c.cmd = exec.Command(program, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
 	c.cmd.Env = append(os.Environ(), actAsServer+"=1")
 	c.cmd.Stderr = c.log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { c.ended <- c.cmd.Wait() }()
+	go func() {
+		_ = c.cmd.Wait()
+		close(c.ended)
+	}()
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
 	return c
 }
@@ -113,7 +127,7 @@ func startChild(t *testing.T, args ...string) *child {
 // waitLog waits for a line that matches and returns its groups.
 func (c *child) waitLog(pattern string) []string {
 	c.t.Helper()
-	return c.log.wait(c.t, pattern)
+	return c.log.waitWhile(c.t, pattern, c.ended)
 }
 
 func (c *child) signal(sig os.Signal) {
