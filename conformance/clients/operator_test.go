@@ -66,7 +66,11 @@ func encode(t *testing.T, c jwt.Claims, kp nkeys.KeyPair) string {
 	return token
 }
 
-func (r *realm) accountToken() string { return encode(r.t, r.account, r.op) }
+// accountToken signs a copy: signing writes, and seats ask side by side.
+func (r *realm) accountToken() string {
+	account := *r.account
+	return encode(r.t, &account, r.op)
+}
 
 // memory starts a server that knows the accounts from its configuration.
 func (r *realm) memory(t *testing.T, seat harness.Seat, more string) *harness.Server {
