@@ -19,14 +19,13 @@ func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	mine, mineID := key(t, nkeys.CreateUser)
 	hash := hashed(t, "secret-hashed")
-	var secrets []string
-	add := func(all ...string) { secrets = append(secrets, all...) }
-	add("secret-plain", "secret-hashed", "secret-token", "secret-single", "secret-wrong", "secret-seed", hash, hash[7:])
 	seed, err := mine.Seed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	add(string(seed))
+	secrets := []string{
+		"secret-plain", "secret-hashed", "secret-token", "secret-single", "secret-wrong", "secret-system", hash, hash[7:], string(seed),
+	}
 	sign := func(kp nkeys.KeyPair) nats.Option {
 		return nats.Nkey(mineID, func(nonce []byte) ([]byte, error) { return kp.Sign(nonce) })
 	}
@@ -39,7 +38,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	for _, c := range []struct{ name, config, system string }{
 		{"accounts", fmt.Sprintf(`accounts {
 			A { users: [{user: plain, password: secret-plain}, {user: hashed, password: %q}, {nkey: %s}] }
-			$SYS { users: [{user: system, password: secret-seed}] }
+			$SYS { users: [{user: system, password: secret-system}] }
 		}`, hash, mineID), "system"},
 		{"token", "authorization { token: secret-token }", ""},
 		{"single", "authorization { user: single, password: secret-single }", ""},
@@ -51,7 +50,7 @@ func TestSecretsStaySecret(t *testing.T) {
 			var events *nats.Subscription
 			var system *nats.Conn
 			if c.system != "" {
-				system = connect(t, server, nats.UserInfo(c.system, "secret-seed"))
+				system = connect(t, server, nats.UserInfo(c.system, "secret-system"))
 				events = subscribe(t, system, ">")
 				flush(t, system)
 			}
@@ -67,7 +66,7 @@ func TestSecretsStaySecret(t *testing.T) {
 			if in == 0 {
 				t.Error("nobody was let in: the test shows nothing")
 			}
-			shown := map[string]string{"the log": ""}
+			shown := make(map[string]string)
 			for _, page := range []string{
 				"/varz", "/connz", "/connz?auth=1", "/connz?auth=true&subs=detail&state=all", "/connz?state=closed&auth=1", "/subsz?subs=1", "/healthz", "/accountz", "/accountz?acc=A", "/accstatz", "/",
 			} {
@@ -89,6 +88,7 @@ func TestSecretsStaySecret(t *testing.T) {
 					shown["event on "+m.Subject] += string(m.Data)
 				}
 			}
+			server.Stop() // the log is complete then
 			shown["the log"] = strings.Join(server.Log.Lines(), "\n") + strings.Join(server.Output.Lines(), "\n")
 			if !strings.Contains(shown["the log"], "[CONNECT ") || !strings.Contains(shown["the log"], "[REDACTED]") {
 				t.Error("no CONNECT in the log: the test shows nothing")
