@@ -177,7 +177,7 @@ func TestImportsComeAndGoWithReload(t *testing.T) {
 			rewrite(t, path, exchangeConfig(extra))
 			server.Signal(syscall.SIGHUP)
 			reloads++
-			awaitLines(t, server, "Reloaded server configuration", reloads)
+			server.AwaitCount(`Reloaded server configuration`, reloads)
 		}
 		for range 3 {
 			reload(`{stream: {account: PROVIDER, subject: "later.>"}}`)
@@ -204,27 +204,4 @@ func TestImportsComeAndGoWithReload(t *testing.T) {
 			t.Errorf("%d messages came of %d", n, sent)
 		}
 	})
-}
-
-// awaitLines waits until n lines of the log have text in them.
-func awaitLines(t *testing.T, server *harness.Server, text string, n int) {
-	t.Helper()
-	deadline := time.After(harness.Patience)
-	for {
-		grown := server.Log.Changed()
-		found := 0
-		for _, line := range server.Log.Lines() {
-			if strings.Contains(line, text) {
-				found++
-			}
-		}
-		if found >= n {
-			return
-		}
-		select {
-		case <-grown:
-		case <-deadline:
-			t.Fatalf("%d lines with %q, want %d", found, text, n)
-		}
-	}
 }

@@ -257,7 +257,7 @@ accounts {
 				told(t, nc, failures)
 				rewrite(t, path, after)
 				server.Signal(syscall.SIGHUP)
-				awaitLines(t, server, "Reloaded server configuration", 1)
+				server.Await(`Reloaded server configuration`)
 				if user == "goes" || user == "moves" || user == "word" {
 					await(t, closed, "the end of the connection")
 					return fmt.Sprint("closed, ", nc.LastError())

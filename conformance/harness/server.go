@@ -230,6 +230,13 @@ func (s *Server) cleanup() {
 	}
 }
 
+// AwaitCount waits until n lines of the log match pattern, and fails the test
+// after Patience.
+func (s *Server) AwaitCount(pattern string, n int) {
+	s.tb.Helper()
+	Poll(s.tb, fmt.Sprintf("%s: %d log lines that match %q", s.Seat, n, pattern), func() bool { return s.Log.Count(pattern) >= n })
+}
+
 // Await is Log.Await that fails the test.
 func (s *Server) Await(pattern string) []string {
 	s.tb.Helper()

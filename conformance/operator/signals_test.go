@@ -78,7 +78,7 @@ func TestSignalsWithClient(t *testing.T) {
 				for i, signal := range signals {
 					if i > 0 {
 						server.Await(`Entering lame duck mode`)
-						awaitTrapped(t, server, i)
+						server.AwaitCount(`Trapped ".*" signal$`, i)
 					}
 					server.Signal(signal)
 				}
@@ -134,13 +134,5 @@ func TestLameDuckToTheEnd(t *testing.T) {
 		lines := slices.DeleteFunc(server.Log.Lines(), func(line string) bool { return !strings.Contains(line, "[INF]") })
 		return append(withoutSystemAccount(lines), fmt.Sprint("closed by the shutdown ", server.Log.Count(`connection closed: Server Shutdown`)),
 			fmt.Sprint("exit code ", code), fmt.Sprint("left ", len(left), strings.TrimPrefix(left[0], dir)))
-	})
-}
-
-// awaitTrapped waits until the server has logged count signals.
-func awaitTrapped(t *testing.T, server *harness.Server, count int) {
-	t.Helper()
-	harness.Poll(t, fmt.Sprint(count, " signals in the log"), func() bool {
-		return server.Log.Count(`Trapped ".*" signal$`) >= count
 	})
 }

@@ -103,7 +103,7 @@ func (s *seat) logged(pattern string) {
 func (s *seat) awaitAgain(pattern string) {
 	s.t.Helper()
 	s.seen[pattern]++
-	harness.Poll(s.t, pattern, func() bool { return s.Log.Count(pattern) >= s.seen[pattern] })
+	s.AwaitCount(pattern, s.seen[pattern])
 }
 
 // dial opens a connection that does not outlive the test's patience.
