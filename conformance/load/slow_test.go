@@ -170,13 +170,12 @@ func TestWriteTimeoutRetry(t *testing.T) {
 			}
 			const count, size = 160, 256 << 10 // 40 MiB: less than max_pending
 			data := bytes.Repeat([]byte("f"), size)
+			produced := make(chan error, 1)
 			go func() {
 				for range count {
 					producer.publish("flood", data)
 				}
-				if err := producer.sync("PUB flood 3\r\nend\r\n"); err != nil {
-					t.Errorf("the producer: %v", err)
-				}
+				produced <- producer.sync("PUB flood 3\r\nend\r\n")
 			}()
 			late := make(chan bool, 1)
 			go func() {
@@ -207,6 +206,9 @@ func TestWriteTimeoutRetry(t *testing.T) {
 			n, err := io.CopyN(io.Discard, slow.in, all-read)
 			if err != nil {
 				t.Fatalf("after %d of %d bytes: %v", read+n, all, err)
+			}
+			if err := <-produced; err != nil {
+				t.Errorf("the producer: %v", err)
 			}
 			server.Await(`cid:\d+ - Slow Consumer Recovered: Flush took \d+\.\d{3}s with \d+ chunks of \d+ total bytes\.$`)
 			if n := server.Log.Count(`Slow Consumer Detected: WriteDeadline of 2s exceeded with \d+ chunks of \d+ total bytes\.$`); n != 1 {
