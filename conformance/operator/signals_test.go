@@ -133,6 +133,6 @@ func TestLameDuckToTheEnd(t *testing.T) {
 		// With the last client gone the shutdown may be faster than its own lines.
 		lines := slices.DeleteFunc(server.Log.Lines(), func(line string) bool { return !strings.Contains(line, "[INF]") })
 		return append(withoutSystemAccount(lines), fmt.Sprint("closed by the shutdown ", server.Log.Count(`connection closed: Server Shutdown`)),
-			fmt.Sprint("exit code ", code), fmt.Sprint("left ", len(left), strings.TrimPrefix(left[0], dir)))
+			fmt.Sprint("exit code ", code), fmt.Sprint("left ", len(left), strings.ReplaceAll(strings.Join(left, " "), dir, "")))
 	})
 }
