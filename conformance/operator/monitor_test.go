@@ -192,6 +192,50 @@ func TestMonitorCounts(t *testing.T) {
 	})
 }
 
+// TestMonitorClosedKept compares whom of those that have gone monitoring remembers.
+func TestMonitorClosedKept(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []int{0, 1, 3} {
+		t.Run(fmt.Sprint(kept), func(t *testing.T) {
+			t.Parallel()
+			conf := configFile(t, fmt.Sprintf("max_closed_clients: %d\n", kept))
+			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
+				server := harness.Start(t, seat, "-m", "-1", "-c", conf)
+				var names []string
+				for i := range 5 {
+					conn, err := net.Dial("tcp", server.Addr)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					name := fmt.Sprint("client ", i)
+					if _, err := fmt.Fprintf(conn, "CONNECT {\"verbose\":false,\"name\":%q}\r\nPING\r\n", name); err != nil {
+						t.Fatal(err)
+					}
+					awaitText(t, conn, "PONG\r\n")
+					conn.Close()
+					harness.Poll(t, name+" has gone", func() bool {
+						var page struct {
+							Connections []struct{ Name string }
+						}
+						_, _, body := get(t, server, "/connz?state=closed")
+						if err := json.Unmarshal(body, &page); err != nil {
+							t.Fatal(err)
+						}
+						names = names[:0]
+						for _, c := range page.Connections {
+							names = append(names, c.Name)
+						}
+						return slices.Contains(names, name)
+					})
+				}
+				slices.Sort(names)
+				return strings.Join(names, ", ")
+			})
+		})
+	}
+}
+
 // TestMonitorUnknownPage compares the answer to a page that does not exist.
 func TestMonitorUnknownPage(t *testing.T) {
 	t.Parallel()
