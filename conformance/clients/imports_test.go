@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -44,9 +43,7 @@ accounts {
 // exchange starts a server with the configuration and connects both sides.
 func exchange(t *testing.T, seat harness.Seat) (server *harness.Server, path string, provider, user *nats.Conn) {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "server.conf")
-	rewrite(t, path, exchangeConfig(""))
-	server = harness.Start(t, seat, "-c", path)
+	server, path = configured(t, seat, exchangeConfig(""))
 	return server, path, connect(t, server, nats.UserInfo("provider", "x")), connect(t, server, nats.UserInfo("user", "x"))
 }
 

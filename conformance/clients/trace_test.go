@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,16 +58,15 @@ type tracing struct {
 }
 
 func newTracing(t *testing.T, seat harness.Seat) *tracing {
-	path := filepath.Join(t.TempDir(), "server.conf")
-	rewrite(t, path, traceConfig)
+	server, _ := configured(t, seat, traceConfig)
 	e := &tracing{
-		t: t, server: harness.Start(t, seat, "-c", path),
+		t: t, server: server,
 		by: make(map[string]*nats.Conn), watch: make(map[string]*nats.Conn), failed: make(chan error, 10),
 	}
-	for _, user := range []string{"a", "limited", "b", "c", "d"} {
+	for user, watcher := range map[string]string{"a": "a", "limited": "a", "b": "b", "c": "c", "d": "d"} {
 		e.by[user] = connect(t, e.server, nats.UserInfo(user, "x"), nats.Name("by "+user),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { e.failed <- err }))
-		e.watch[user] = connect(t, e.server, nats.UserInfo(map[string]string{"limited": "a"}[user]+strings.TrimPrefix(user, "limited"), "x"))
+		e.watch[user] = connect(t, e.server, nats.UserInfo(watcher, "x"))
 	}
 	return e
 }
@@ -369,9 +367,7 @@ func TestTraces(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			harness.Compare(t, func(t *testing.T, seat harness.Seat) string {
-				e := newTracing(t, seat)
-				e.t = t
-				return c.run(e)
+				return c.run(newTracing(t, seat))
 			})
 		})
 	}

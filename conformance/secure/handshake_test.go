@@ -182,7 +182,7 @@ func TestWrongServer(t *testing.T) {
 			compare(t, block(a, server), func(s *seat) {
 				sc := s.upgrade("client", a.client(), false)
 				if sc != nil {
-					t.Error("the client is content")
+					s.t.Error("the client is content")
 				}
 				s.closedFor(1)
 				s.note("%s", strings.Join(s.troubles(), "\n"))

@@ -28,7 +28,6 @@ import (
 
 // responder answers for an authority.
 type responder struct {
-	t *testing.T
 	*httptest.Server
 	a *authority
 
@@ -39,7 +38,7 @@ type responder struct {
 
 func newResponder(t *testing.T, a *authority) *responder {
 	t.Helper()
-	r := &responder{t: t, a: a}
+	r := &responder{a: a}
 	r.Server = httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(r.Close)
 	return r
@@ -118,8 +117,7 @@ func (r *responder) must(c *x509.Certificate) {
 // signerOf is somebody to whom a has given a certificate.
 func (a *authority) signerOf(t *testing.T, change func(c *x509.Certificate)) *authority {
 	t.Helper()
-	b := &authority{folder: t.TempDir()}
-	return b.become(a.issue(t, "signer", change))
+	return new(authority).become(a.issue(t, "signer", change))
 }
 
 // stapledAs writes down the staple that a client is shown.
