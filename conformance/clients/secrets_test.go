@@ -1,10 +1,12 @@
 package clients
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -26,14 +28,19 @@ func TestSecretsStaySecret(t *testing.T) {
 	secrets := []string{
 		"secret-plain", "secret-hashed", "secret-token", "secret-single", "secret-wrong", "secret-system", hash, hash[7:], string(seed),
 	}
-	sign := func(kp nkeys.KeyPair) nats.Option {
-		return nats.Nkey(mineID, func(nonce []byte) ([]byte, error) { return kp.Sign(nonce) })
+	var mu sync.Mutex // guards secrets from here on
+	sign := func(nonce []byte) ([]byte, error) {
+		signature, err := mine.Sign(nonce)
+		mu.Lock()
+		defer mu.Unlock()
+		secrets = append(secrets, base64.RawURLEncoding.EncodeToString(signature))
+		return signature, err
 	}
 	logins := []nats.Option{
 		nats.UserInfo("plain", "secret-plain"), nats.UserInfo("plain", "secret-wrong"), nats.UserInfo("hashed", "secret-hashed"),
 		nats.UserInfo("hashed", "secret-wrong"), nats.UserInfo("nobody", "secret-wrong"), nats.Token("secret-token"), nats.Token("secret-wrong"),
-		nats.UserInfo("single", "secret-single"), nats.UserInfo("single", "secret-wrong"), sign(mine), nats.UserJWT(
-			func() (string, error) { return "secret-wrong.secret-wrong.secret-wrong", nil }, func(nonce []byte) ([]byte, error) { return mine.Sign(nonce) }),
+		nats.UserInfo("single", "secret-single"), nats.UserInfo("single", "secret-wrong"), nats.Nkey(mineID, sign),
+		nats.UserJWT(func() (string, error) { return "secret-wrong.secret-wrong.secret-wrong", nil }, sign),
 	}
 	for _, c := range []struct{ name, config, system string }{
 		{"accounts", fmt.Sprintf(`accounts {
@@ -96,6 +103,8 @@ func TestSecretsStaySecret(t *testing.T) {
 			if text := shown["/connz?auth=true&subs=detail&state=all"]; !strings.Contains(text, `"connections"`) {
 				t.Errorf("no connections: %s", text)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			for where, text := range shown {
 				for _, secret := range secrets {
 					if at := strings.Index(text, secret); at >= 0 {
