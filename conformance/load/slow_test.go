@@ -107,6 +107,31 @@ func floodUntil(t *testing.T, c *client, server *harness.Server) (sent int64) {
 	}
 }
 
+// TestSlowSubscriberNoStall floods the same subscriber where nobody may be held up
+// for it: it is dropped, and the producer never waits. The reference keeps it and
+// leaves messages out for it from three quarters of its limit on.
+func TestSlowSubscriberNoStall(t *testing.T) {
+	each(t, []harness.Seat{harness.Peregrine}, func(t *testing.T, seat harness.Seat) {
+		conf := filepath.Join(t.TempDir(), "server.conf")
+		if err := os.WriteFile(conf, []byte("no_fast_producer_stall: true\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		server := start(t, seat, "-c", conf)
+		slow := open(t, server)
+		if err := slow.sync("SUB flood 1\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		flood := open(t, server)
+		floodUntil(t, flood, server)
+		if err := flood.sync(""); err != nil {
+			t.Errorf("the producer: %v", err)
+		}
+		if v := getVarz(t, server); v.SlowConsumers != 1 || v.Stalled != 0 {
+			t.Errorf("%d slow consumers, want 1; the producer was stalled %d times, want none", v.SlowConsumers, v.Stalled)
+		}
+	})
+}
+
 // readAll reads to the end of the connection and counts.
 func readAll(c *client) (int64, error) {
 	if err := c.conn.SetReadDeadline(time.Now().Add(linger)); err != nil {

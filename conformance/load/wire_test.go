@@ -44,13 +44,13 @@ func each(t *testing.T, seats []harness.Seat, fn func(t *testing.T, seat harness
 
 // start runs a server with several loops, where it has such things, so that
 // messages cross between them whatever the number of processors.
-func start(t *testing.T, seat harness.Seat) *harness.Server {
+func start(t *testing.T, seat harness.Seat, more ...string) *harness.Server {
 	t.Helper()
 	flags := []string{"-m", "-1"}
 	if harness.HasFlag(t, seat, "-loops") {
 		flags = append(flags, "--loops", "4")
 	}
-	return harness.Start(t, seat, flags...)
+	return harness.Start(t, seat, append(flags, more...)...)
 }
 
 // client is a bare connection: no more work per message than counting needs.
