@@ -417,7 +417,7 @@ func operatorCallout(t *testing.T, sealed bool) {
 			}
 		}
 		fmt.Fprintf(&out, "asked %d times\n", asked.Load())
-		fmt.Fprintln(&out, "service publishes:", nc.Publish("$SYS.REQ.USER.AUTH", nil), nc.Flush(), nc.LastError())
+		fmt.Fprintln(&out, "service publishes:", nc.Publish("$SYS.REQ.USER.AUTH", nil), nc.FlushTimeout(harness.Patience), nc.LastError())
 		return out.String()
 	})
 }

@@ -172,9 +172,7 @@ func TestResolverReload(t *testing.T) {
 		for i, config := range configs[1:] {
 			rewrite(t, file, config)
 			s.Signal(syscall.SIGHUP)
-			harness.Poll(t, "a reload", func() bool {
-				return strings.Count(strings.Join(s.Log.Lines(), "\n"), "Reloaded server configuration") > i
-			})
+			s.AwaitCount("Reloaded server configuration", i+1)
 			see()
 		}
 		return out.String()
