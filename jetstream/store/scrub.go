@@ -212,7 +212,11 @@ func (s *Stream) scrubbed(sc *Scrub, p *scrubbed) {
 	for i := range p.chunks {
 		if c := &p.chunks[i]; c.bad != nil {
 			s.note(sc, c.bad)
-			if err := s.fenceChunk(b, c, lost); err != nil {
+			err := s.soundColumns(sc, b)
+			if err == nil {
+				err = s.fenceChunk(b, c, lost)
+			}
+			if err != nil {
 				s.stop(err)
 				return
 			}
@@ -243,12 +247,19 @@ func (s *Stream) tellLost(sc *Scrub, lost *seqset.Set) {
 	})
 }
 
-// fenceChunk loses the messages of a bad chunk whose records are neither in memory
-// nor good by themselves.
-func (s *Stream) fenceChunk(b *block, c *scrubChunk, lost *seqset.Set) error {
-	if err := s.columns(b); err != nil {
+// soundColumns is columns that makes damaged ones again.
+func (s *Stream) soundColumns(sc *Scrub, b *block) error {
+	err := s.columns(b)
+	if err == nil || !isBroken(err) {
 		return err
 	}
+	s.note(sc, err)
+	return s.reindex(sc, b)
+}
+
+// fenceChunk loses the messages of a bad chunk whose records are neither in memory
+// nor good by themselves. The block's columns are in memory.
+func (s *Stream) fenceChunk(b *block, c *scrubChunk, lost *seqset.Set) error {
 	if c.size == 0 || b.chunkAt(c.start).mem != nil {
 		return nil
 	}
@@ -313,17 +324,11 @@ func (s *Stream) skipAbsent(seq Seq) Seq {
 // reindex makes a block's columns due to be written again; they are made from the
 // records if they are not in memory.
 func (s *Stream) reindex(sc *Scrub, b *block) error {
-	b.indexDue, s.stale = true, true
 	if b.ix != nil {
+		b.indexDue, s.stale = true, true
 		return nil
 	}
-	ix, end := &columns{}, uint32(0)
-	for _, c := range b.chunks {
-		if err := s.scanChunk(b, ix, c, &end); err != nil && !isBroken(err) {
-			return err
-		}
-	}
-	if err := s.adopt(b, ix, end); err != nil {
+	if err := s.remake(b); err != nil {
 		return err
 	}
 	live := 0
@@ -338,6 +343,18 @@ func (s *Stream) reindex(sc *Scrub, b *block) error {
 	return s.recount(sc)
 }
 
+// remake makes a block's columns from its records, to be written again.
+func (s *Stream) remake(b *block) error {
+	b.indexDue, s.stale = true, true
+	ix, end := &columns{}, uint32(0)
+	for _, c := range b.chunks {
+		if err := s.scanChunk(b, ix, c, &end); err != nil && !isBroken(err) {
+			return err
+		}
+	}
+	return s.adopt(b, ix, end)
+}
+
 // recount counts all subjects and messages again, after records and columns of one
 // block were lost: nothing else knows what is missing.
 func (s *Stream) recount(sc *Scrub) error {
@@ -345,22 +362,33 @@ func (s *Stream) recount(sc *Scrub) error {
 	s.bytes, s.msgs = 0, 0
 	for i, b := range s.blocks {
 		if err := s.columns(b); err != nil {
-			return err
+			if !isBroken(err) {
+				return err
+			}
+			s.note(sc, err)
+			if err := s.remake(b); err != nil {
+				return err
+			}
 		}
 		s.countSubjects(b, i == len(s.blocks)-1 && !b.sealed)
 	}
-	before := s.lost.Len()
+	var known []seqset.Range
+	s.lost.Each(0, uint64(firstStale), func(lost seqset.Range) bool {
+		known = append(known, lost)
+		return true
+	})
 	r := &Report{Damage: sc.Damage}
 	if err := s.fence(r); err != nil {
 		return err
 	}
-	if s.lost.Len() > before {
-		fresh := &seqset.Set{}
-		for _, lost := range r.Lost {
-			fresh.Add(lost.First, lost.Last)
-		}
-		s.tellLost(sc, fresh)
+	fresh := &seqset.Set{}
+	for _, lost := range r.Lost {
+		fresh.Add(lost.First, lost.Last)
 	}
+	for _, lost := range known {
+		fresh.Remove(lost.First, lost.Last)
+	}
+	s.tellLost(sc, fresh)
 	return nil
 }
 

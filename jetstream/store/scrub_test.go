@@ -361,3 +361,60 @@ func TestSmallBlocksMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Damage of a block's columns, which are on disk alone, is found while a piece of
+// its messages is looked at that is damaged, too: also if the file is gone. What was
+// lost before is not told again.
+func TestScrubLargeBlock(t *testing.T) {
+	gone := func(t *testing.T, disk *vfs.Mem, name string, b *block) { disk.Remove(name) }
+	flipped := func(t *testing.T, disk *vfs.Mem, name string, b *block) {
+		for _, off := range []int64{b.index.off + 100, b.chunks[2].place.off + 5000} {
+			if err := disk.FlipBit(name, 8*off); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Run("gone", func(t *testing.T) { scrubLargeBlocks(t, gone, true) })
+	t.Run("gone, one by one", func(t *testing.T) { scrubLargeBlocks(t, gone, false) })
+	t.Run("flipped", func(t *testing.T) { scrubLargeBlocks(t, flipped, true) })
+	t.Run("flipped, one by one", func(t *testing.T) { scrubLargeBlocks(t, flipped, false) })
+}
+
+// scrubLargeBlocks scrubs two blocks, at once or in turn.
+func scrubLargeBlocks(t *testing.T, hurt func(*testing.T, *vfs.Mem, string, *block), once bool) {
+	const n = 9000
+	disk := vfs.NewMem()
+	s := coldStream(t, disk, Files{}, n)
+	defer s.Close()
+	lost := uint64(0)
+	for i, b := range []*block{s.blocks[0], s.blocks[1]} {
+		if b.ix != nil || b.size < 2*scrubBytes {
+			t.Fatal("columns are in memory, or the block is small")
+		}
+		hurt(t, disk, s.path(b.fileName()), b)
+		if once && i == 0 {
+			continue
+		}
+		sc := scrub(t, s)
+		if s.Stopped() != nil || len(sc.Damage) == 0 || len(sc.Lost) == 0 {
+			t.Fatalf("%v, damage %v, lost %v", s.Stopped(), sc.Damage, sc.Lost)
+		}
+		for _, r := range sc.Lost {
+			lost += r.Len()
+		}
+		s.Trim(0)
+		s.Trim(0)
+	}
+	var m Message
+	good := uint64(0)
+	for seq := Seq(1); seq <= n; seq++ {
+		if err := s.Load(seq, &m); err == nil {
+			good++
+		} else if !errors.Is(err, ErrCorrupt) || !s.lost.Contains(uint64(seq)) {
+			t.Fatalf("load %d: %v", seq, err)
+		}
+	}
+	if st, err := s.State(); err != nil || st.Msgs != good || good+lost != n {
+		t.Errorf("%+v, %v: %d are good, %d lost", st, err, good, lost)
+	}
+}
