@@ -216,3 +216,50 @@ func TestDirectNeedsRoom(t *testing.T) {
 type fullFS struct{ vfs.FS }
 
 func (fullFS) Space() (vfs.Space, error) { return vfs.Space{Total: 1 << 40, Free: 1 << 20}, nil }
+
+// After a replay blocks may be in another order than their names. A scrub reads all.
+func TestScrubAfterReplay(t *testing.T) {
+	s, log, disk, o, f := directStream(t)
+	small := func(s *Stream) {
+		if _, err := s.Append(&Message{Subject: []byte("a"), Payload: []byte("small")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := func(s *Stream) {
+		if _, err := s.Append(&Message{Subject: []byte("a"), Payload: make([]byte, 5000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	small(s)
+	s.seal(s.blocks[0])
+	s.Checkpoint()
+	log.committed = log.End()
+	for runJob(s) {
+	}
+	small(s)
+	large(s)
+	log.put()
+	s, report, err := Open(o, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range log.records[report.Position:] {
+		if err := s.Replay(rec.kind, rec.payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Checkpoint()
+	log.committed = log.End()
+	for runJob(s) {
+	}
+	b := s.blocks[len(s.blocks)-1]
+	if len(s.blocks) < 2 || b.id > s.blocks[len(s.blocks)-2].id {
+		t.Fatal("blocks are in the order of their names")
+	}
+	if err := disk.FlipBit(s.path(b.fileName()), 8*(b.chunks[len(b.chunks)-1].place.off+1000)); err != nil {
+		t.Fatal(err)
+	}
+	if sc := scrub(t, s); len(sc.Damage) != 1 || len(sc.Lost) != 1 || sc.Blocks != len(s.blocks) {
+		t.Errorf("%d blocks, damage %v, lost %v", sc.Blocks, sc.Damage, sc.Lost)
+	}
+}

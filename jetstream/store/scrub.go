@@ -17,7 +17,8 @@ import (
 //
 //	Scrub ─▶ job: read a piece ─▶ Finish: fence, log ─▶ checkpoint ─▶ rewrite, quarantine
 type Scrub struct {
-	block      uint32 // where to go on: a block,
+	from       Seq    // where to go on: a block that begins here or later,
+	block      uint32 // which it was the last time,
 	generation uint32 // its file,
 	chunk      int    // and how many of its chunks were read
 	copies     bool   // of the state, or of a consumer: both were looked at
@@ -67,10 +68,10 @@ func (s *Stream) Scrub(sc *Scrub) *Job {
 
 func (s *Stream) scrubNext(sc *Scrub) *Job {
 	for _, b := range s.blocks {
-		if b.id < sc.block || b.size == 0 {
+		if b.first < sc.from || b.size == 0 {
 			continue
 		}
-		if b.id > sc.block || b.generation != sc.generation {
+		if b.id != sc.block || b.generation != sc.generation {
 			sc.block, sc.generation, sc.chunk = b.id, b.generation, 0
 		}
 		return s.scrubJob(sc, b)
@@ -114,7 +115,7 @@ func (s *Stream) scrubJob(sc *Scrub, b *block) *Job {
 	whole := sc.chunk >= len(b.chunks)
 	if whole {
 		p.index = b.index
-		sc.block, sc.chunk = b.id+1, 0
+		sc.from, sc.chunk = b.first+1, 0
 	}
 	return &Job{
 		run: func(j *Job) error { p.run(j); return nil },
