@@ -49,6 +49,8 @@ type chunk struct {
 	place place  // on disk, zero if not written
 	done  bool   // takes no more records
 	told  bool   // the log told of it at the opening: no checkpoint has it yet
+
+	direct *Direct // nil, or what the log puts in its place
 }
 
 // columns has an entry per slot.

@@ -93,7 +93,6 @@ func (f *directFile) sync() {
 type pendingChunk struct {
 	b *block
 	c *chunk
-	d *Direct
 }
 
 const (
@@ -145,10 +144,11 @@ func (s *Stream) placeDirect(log DirectLog, b *block, m *Message, size int) {
 	if b.direct == nil {
 		b.direct = &directFile{fs: s.files.FS, dir: s.files.Dir, name: s.path(b.fileName())}
 	}
-	c := &chunk{start: b.end, size: uint32(size), mem: record, place: p, done: true}
-	b.chunks = append(b.chunks, c)
 	d := &Direct{file: b.direct, buf: buf, off: p.off}
-	s.pending = append(s.pending, pendingChunk{b, c, d})
+	c := &chunk{start: b.end, size: uint32(size), mem: record, place: p, done: true, direct: d}
+	b.chunks = append(b.chunks, c)
+	s.pending = append(s.pending, pendingChunk{b, c})
+	b.pending++
 	s.hot(b)
 	if s.cached += size; s.cached > s.files.CacheBytes {
 		s.evict(nil)
@@ -161,7 +161,9 @@ func (s *Stream) placeDirect(log DirectLog, b *block, m *Message, size int) {
 // settleDirect forgets the chunks that the log has written.
 func (s *Stream) settleDirect() {
 	n := 0
-	for n < len(s.pending) && s.pending[n].d.done.Load() {
+	for n < len(s.pending) && !s.pending[n].c.isPending() {
+		s.pending[n].c.direct = nil
+		s.pending[n].b.pending--
 		n++
 	}
 	if n > 0 {
@@ -170,23 +172,12 @@ func (s *Stream) settleDirect() {
 }
 
 // isPending tells whether a chunk with a place is not on disk yet.
-func (s *Stream) isPending(c *chunk) bool {
-	for i := range s.pending {
-		if s.pending[i].c == c && !s.pending[i].d.done.Load() {
-			return true
-		}
-	}
-	return false
-}
+func (c *chunk) isPending() bool { return c.direct != nil && !c.direct.done.Load() }
 
 // blockPending tells whether a block has chunks that are not on disk yet.
 func (s *Stream) blockPending(b *block) bool {
-	for i := range s.pending {
-		if s.pending[i].b == b && !s.pending[i].d.done.Load() {
-			return true
-		}
-	}
-	return false
+	s.settleDirect()
+	return b.pending > 0
 }
 
 // appendRecordSums is appendRecord that also returns the sum of the whole record.

@@ -94,6 +94,7 @@ type blockFile struct {
 	file       vfs.File    // to read, nil if not open
 	mapping    vfs.Mapping // of a sealed block, nil if not mapped
 	direct     *directFile // to which the log writes, nil if it did not
+	pending    int         // chunks that the log has not written
 }
 
 // garbage is a file that nothing refers to once the next checkpoint is durable.
@@ -260,7 +261,7 @@ func (s *Stream) evict(keep *chunk) {
 			if c.mem == nil || !c.place.written() {
 				continue
 			}
-			if c == keep || s.isPending(c) {
+			if c == keep || c.isPending() {
 				all = false
 				continue
 			}

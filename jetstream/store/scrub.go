@@ -107,7 +107,7 @@ func (s *Stream) scrubJob(sc *Scrub, b *block) *Job {
 	p := &scrubbed{b: b, generation: b.generation, name: s.path(b.fileName())}
 	bytes := int64(0)
 	for ; sc.chunk < len(b.chunks) && bytes < scrubBytes; sc.chunk++ {
-		if c := b.chunks[sc.chunk]; c.place.written() && !s.isPending(c) {
+		if c := b.chunks[sc.chunk]; c.place.written() && !c.isPending() {
 			p.chunks = append(p.chunks, scrubChunk{start: c.start, size: c.size, place: c.place})
 			bytes += c.place.room()
 		}
