@@ -263,3 +263,29 @@ func TestScrubAfterReplay(t *testing.T) {
 		t.Errorf("%d blocks, damage %v, lost %v", sc.Blocks, sc.Damage, sc.Lost)
 	}
 }
+
+// A reader is not told of places where the log has yet to put something.
+func TestDirectNotReadAhead(t *testing.T) {
+	s, log, _, _, _ := directStream(t)
+	fillDirect(t, s, 40)
+	log.put()
+	s.Checkpoint()
+	log.committed = log.End()
+	for runJob(s) {
+	}
+	s.Trim(0)
+	fillDirect(t, s, 41)
+	b, _ := s.slotOf(41)
+	c := b.chunks[len(b.chunks)-1]
+	if !c.place.written() {
+		t.Fatal("it was not put directly")
+	}
+	told := func() bool { return s.coldBlock(b).places[len(b.chunks)-1].written() }
+	if told() {
+		t.Error("the place is told before it holds anything")
+	}
+	log.put()
+	if !told() {
+		t.Error("the place is not told")
+	}
+}

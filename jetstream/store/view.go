@@ -24,7 +24,7 @@ type coldBlock struct {
 	name       string
 	id         uint32
 	generation uint32
-	places     []place    // of chunks, zero for those that are not written
+	places     []place    // of chunks, zero for those that are not on disk
 	index      place      // of columns that the owner will have to load, else zero
 	next       *coldBlock // what a reader in order reads then, nil if it is not known
 }
@@ -113,7 +113,9 @@ func (s *Stream) coldBlock(b *block) *coldBlock {
 	}
 	c.places = make([]place, len(b.chunks))
 	for i, chunk := range b.chunks {
-		c.places[i] = chunk.place
+		if !chunk.isPending() {
+			c.places[i] = chunk.place
+		}
 	}
 	return c
 }
