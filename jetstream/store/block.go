@@ -172,10 +172,12 @@ func (s *Stream) raw(b *block, slot int) ([]byte, error) {
 			return record, nil
 		}
 		if records, err = s.chunkBytes(b, c); err != nil {
-			if record := s.spared(err, b, c, from, to); record != nil {
-				return record, nil
+			var m Message
+			record := sparedRecords(err, b.file, c.place, from-c.start, to-c.start)
+			if recordOf(record, &m, s.identity) != nil {
+				return nil, err
 			}
-			return nil, err
+			return record, nil
 		}
 	}
 	if int(to-c.start) > len(records) || to-from < recordMin {

@@ -260,7 +260,7 @@ func (c *compaction) records(j *Job, f vfs.File, p *part, from *chunk) (raw []by
 		err = ErrCorrupt
 	}
 	if err != nil {
-		if spared := sparedRecords(err, f, from.place, from.size); spared != nil {
+		if spared := sparedRecords(err, f, from.place, 0, from.size); spared != nil {
 			return spared, false, nil
 		}
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -226,23 +225,6 @@ func (s *Stream) chunkBytes(b *block, c *chunk) ([]byte, error) {
 		s.evict(c)
 	}
 	return c.mem, nil
-}
-
-// spared is a record of a chunk that is damaged elsewhere, nil if it is not good
-// either, or if only the whole chunk could tell.
-func (s *Stream) spared(damage error, b *block, c *chunk, from, to uint32) []byte {
-	if !errors.Is(damage, ErrCorrupt) || c.place.stored < c.size || b.file == nil || to-from < recordMin {
-		return nil
-	}
-	record := make([]byte, to-from)
-	if n, _ := b.file.ReadAt(record, c.place.off+chunkHead+int64(from-c.start)); n < len(record) {
-		return nil // the chunk's error is told
-	}
-	var m Message
-	if recordOf(record, &m, s.identity) != nil {
-		return nil
-	}
-	return record
 }
 
 // hot notes that a block has chunks that could be evicted.

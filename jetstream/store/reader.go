@@ -60,7 +60,7 @@ func (r *Reader) Load(v *View, m *Message) error {
 	}
 	if r.chunk == nil || r.block != v.cold || r.index != v.chunk {
 		if err := r.read(v.cold, v.chunk); err != nil {
-			if record := v.spared(err); record != nil && recordOf(record, m, v.bind) == nil && m.Seq == v.seq {
+			if recordOf(v.spared(err), m, v.bind) == nil && m.Seq == v.seq {
 				return nil
 			}
 			return err
@@ -76,23 +76,14 @@ func (r *Reader) Load(v *View, m *Message) error {
 	return nil
 }
 
-// spared is the view's record where its chunk is damaged, nil if it is not in the
-// clear or cannot be read. It is not checked.
+// spared is sparedRecords of the view.
 func (v *View) spared(damage error) []byte {
-	place := v.cold.places[v.chunk]
-	if !errors.Is(damage, ErrCorrupt) || v.to > place.stored || v.to < v.from {
-		return nil
-	}
 	f, err := v.cold.files.FS.Open(v.cold.name, 0)
 	if err != nil {
 		return nil // the damage is told
 	}
 	defer f.Close()
-	record := make([]byte, v.to-v.from)
-	if n, _ := f.ReadAt(record, place.off+chunkHead+int64(v.from)); n < len(record) {
-		return nil
-	}
-	return record
+	return sparedRecords(damage, f, v.cold.places[v.chunk], v.from, v.to)
 }
 
 // read makes a chunk the current one.

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"peregrine/jetstream/store/seqset"
+	"peregrine/vfs"
 )
 
 // loadBlocks reads the columns of all blocks and counts subjects and sizes.
@@ -85,7 +86,7 @@ func (s *Stream) damaged(r *Report, b *block, what string, err error) error {
 func (s *Stream) scanChunk(b *block, ix *columns, c *chunk, end *uint32) error {
 	records, damage := s.readChunk(nil, b, kindRecords, c.place)
 	if damage != nil {
-		if records = sparedRecords(damage, b.file, c.place, c.size); records == nil {
+		if records = sparedRecords(damage, b.file, c.place, 0, c.size); records == nil {
 			return damage
 		}
 	}
@@ -162,17 +163,20 @@ func (s *Stream) scanRecord(b *block, ix *columns, records []byte, offset, end u
 	return n
 }
 
-// sparedRecords are the bytes of a damaged chunk as they are, nil if they are no
-// records in the clear. Whoever uses them checks each record.
-func sparedRecords(damage error, f io.ReaderAt, p place, size uint32) []byte {
-	if !errors.Is(damage, ErrCorrupt) || f == nil || p.stored < size {
+// sparedRecords are bytes of a damaged chunk as they are, those of records between
+// from and to; nil if they are no records in the clear. Whoever uses them checks each
+// record. f may have been opened with vfs.Direct.
+func sparedRecords(damage error, f io.ReaderAt, p place, from, to uint32) []byte {
+	if !errors.Is(damage, ErrCorrupt) || f == nil || from > to || to > p.stored {
 		return nil
 	}
-	raw := make([]byte, size)
-	if n, _ := f.ReadAt(raw, p.off+chunkHead); n == 0 {
+	at := vfs.AlignDown(chunkHead + int64(from))
+	buf := vfs.Buffer(int(vfs.AlignUp(chunkHead+int64(to)) - at))
+	if n, _ := f.ReadAt(buf, p.off+at); n == 0 {
 		return nil // the damage is told
 	}
-	return raw // what is beyond the end of the file is zero, and no record
+	// What is beyond the end of the file is zero, and no record.
+	return buf[chunkHead+int64(from)-at : chunkHead+int64(to)-at]
 }
 
 // word is what columns.subject says of a message.

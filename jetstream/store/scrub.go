@@ -150,8 +150,8 @@ func (p *scrubbed) run(j *Job) {
 	for i := range p.chunks {
 		c := &p.chunks[i]
 		at.off = c.place.off
-		if c.bad = p.check(j, f, kindRecords, at, c.place); c.bad != nil && c.place.stored >= c.size {
-			c.raw = p.bytes(f, c.place)
+		if c.bad = p.check(j, f, kindRecords, at, c.place); c.bad != nil {
+			c.raw = sparedRecords(c.bad, f, c.place, 0, c.size)
 		}
 	}
 	if p.index.written() {
@@ -181,15 +181,6 @@ func (p *scrubbed) check(j *Job, f vfs.File, kind uint8, at address, want place)
 		}
 	}
 	return damage
-}
-
-// bytes is what is stored in a chunk, as it is.
-func (p *scrubbed) bytes(f vfs.File, c place) []byte {
-	buf := vfs.Buffer(int(c.room()))
-	if _, err := f.ReadAt(buf, c.off); err != nil && err != io.EOF {
-		return nil
-	}
-	return buf[chunkHead : chunkHead+int(c.stored)]
 }
 
 // scrubbed fences what a job found.
