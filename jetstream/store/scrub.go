@@ -172,7 +172,7 @@ func (p *scrubbed) check(j *Job, f vfs.File, kind uint8, at address, want place)
 			return nil
 		}
 		p.read += int64(n)
-		if _, damage = j.codec.openChunk(nil, buf[:n], kind, at, want); damage == nil {
+		if _, _, damage = j.codec.openInPlace(nil, buf[:n], kind, at, want); damage == nil {
 			return nil
 		}
 		if !errors.Is(damage, ErrCorrupt) {
