@@ -104,8 +104,7 @@ func sequences(n int, wanted func(Seq) bool) (all []Seq) {
 	return all
 }
 
-// Reading in order gives everything, in pieces that are asked for ahead, in every
-// format; reading with a filter gives what matches.
+// Reading in order gives everything, in large pieces, in every format; reading with a filter gives what matches.
 func TestReadInOrder(t *testing.T) {
 	const n = 9000
 	for name, f := range map[string]Files{
@@ -133,6 +132,38 @@ func TestReadInOrder(t *testing.T) {
 			readAll(t, s, &r, NewFilter("orders.3"), sequences(n, func(s Seq) bool { return s%5 == 4 }))
 			readAll(t, s, &r, NewFilter("none"), nil)
 		})
+	}
+}
+
+// The second chunk in order is read with what follows it, and the next pieces are
+// asked for: when their turn comes, they are there.
+func TestReadAhead(t *testing.T) {
+	s := coldStream(t, vfs.NewMem(), Files{}, 6000)
+	defer s.Close()
+	var r Reader
+	var m Message
+	seq := Seq(0)
+	until := func(done func() bool) {
+		t.Helper()
+		for !done() {
+			seq++
+			v, err := s.View(seq)
+			if err == nil {
+				err = r.Load(&v, &m)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	until(func() bool { return r.index == 1 })
+	if n := r.piece.to - r.piece.from; n < 8 || len(r.ahead) != readAhead {
+		t.Fatalf("a piece of %d chunks, %d asked for", n, len(r.ahead))
+	}
+	first, next := r.piece, r.ahead[0]
+	until(func() bool { return r.piece != first })
+	if r.piece != next || len(r.ahead) != readAhead {
+		t.Errorf("what was asked for is not used, or nothing more was asked for: %d", len(r.ahead))
 	}
 }
 
