@@ -116,19 +116,17 @@ func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err er
 	for range cap(spare) {
 		spare <- make([]store.View, 0, batch)
 	}
-	views := make(chan []store.View, cap(spare))
-	failed := make(chan error, 1)
+	type found struct {
+		views []store.View
+		err   error
+	}
+	views := make(chan found, cap(spare))
 	var next store.Seq = 1
 	ask := func(s *engine.Shard) {
 		s.Streams(func(st *engine.Stream) {
-			list, behind, err := st.Messages.Views(store.Filter{}, next, (<-spare)[:0])
-			if err != nil {
-				failed <- err
-				close(views)
-				return
-			}
-			next = behind
-			views <- list
+			var f found
+			f.views, next, f.err = st.Messages.Views(store.Filter{}, next, (<-spare)[:0])
+			views <- f
 		})
 	}
 	for range cap(spare) - 1 {
@@ -137,10 +135,14 @@ func readCold(shard *engine.Shard, n int) (bytes int, took time.Duration, err er
 	var reader store.Reader
 	var m store.Message
 	for got := 0; got < n; {
-		list, ok := <-views
-		if !ok {
-			return 0, 0, <-failed
+		f := <-views
+		if f.err == nil && len(f.views) == 0 {
+			f.err = fmt.Errorf("storebench: %d messages of %d are there", got, n)
 		}
+		if f.err != nil {
+			return 0, 0, f.err
+		}
+		list := f.views
 		if got += len(list); got < n {
 			shard.Do(ask)
 		}
