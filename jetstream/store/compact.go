@@ -304,6 +304,9 @@ func (k *packer) column(seq Seq, word, back, size uint32) {
 
 // compacted puts what was written in place of the old blocks.
 func (s *Stream) compacted(c *compaction) {
+	for _, p := range c.parts {
+		c.wipe = c.wipe || s.erasing[p.b] // since that began: both files hold it
+	}
 	fresh := garbage{name: blockName(c.id, c.generation), wipe: c.wipe}
 	if c.broken != nil {
 		s.files.Logf("store: compact: %v", c.broken)
@@ -311,15 +314,12 @@ func (s *Stream) compacted(c *compaction) {
 		for _, p := range c.parts {
 			p.b.bad = true
 		}
+		s.eraseAgain(c)
 		return
 	}
 	if c.overtaken() {
 		s.garbage = append(s.garbage, fresh)
-		for _, p := range c.parts {
-			if c.wipe && !p.b.gone {
-				s.erasing[p.b] = true
-			}
-		}
+		s.eraseAgain(c)
 		return
 	}
 	b := c.parts[0].b
@@ -350,6 +350,15 @@ func (s *Stream) compacted(c *compaction) {
 	}
 	s.waste = true // it may be small
 	s.tidy(b)
+}
+
+// eraseAgain notes that the blocks still hold what was erased.
+func (s *Stream) eraseAgain(c *compaction) {
+	for _, p := range c.parts {
+		if c.wipe && !p.b.gone {
+			s.erasing[p.b] = true
+		}
+	}
 }
 
 // overtaken tells whether a block is not any more what it was.

@@ -413,3 +413,73 @@ func scrubLargeBlocks(t *testing.T, hurt func(*testing.T, *vfs.Mem, string, *blo
 		t.Errorf("%+v, %v: %d are good, %d lost", st, err, good, lost)
 	}
 }
+
+// An erased message does not go to quarantine with the damaged file that held it.
+func TestEraseDamaged(t *testing.T) {
+	w, o, _ := filled(t, 7, nil, true)
+	s, _, err := w.open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.blocks[0]
+	if !b.sealed || len(b.chunks) < 2 {
+		t.Fatal("a block with one chunk")
+	}
+	name := s.path(b.fileName())
+	if err := s.Erase(b.first); err != nil {
+		t.Fatal(err)
+	}
+	last := b.chunks[len(b.chunks)-1]
+	if err := w.disk.FlipBit(name, 8*(last.place.off+100)); err != nil {
+		t.Fatal(err)
+	}
+	s.Checkpoint()
+	w.settle(s)
+	if !b.bad {
+		t.Fatal("the damaged block was compacted")
+	}
+	scrub(t, s)
+	for range 3 {
+		s.Checkpoint()
+		w.settle(s)
+	}
+	if kept, err := w.disk.List("streams/s/quarantine"); err == nil && len(kept) > 0 {
+		t.Errorf("quarantine holds %v", kept)
+	}
+	if _, err := w.disk.Stat(name); err == nil {
+		t.Error("the file is still there")
+	}
+}
+
+// A message that is erased while its block is rewritten is overwritten in both files.
+func TestEraseWhileCompacting(t *testing.T) {
+	w, o, _ := filled(t, 7, nil, false)
+	s, _, err := w.open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.blocks[0]
+	b.heal, s.waste = true, true
+	s.Checkpoint()
+	w.log.committed = w.log.End()
+	for old := b.generation; ; {
+		j := s.Work()
+		if j == nil {
+			t.Fatal("the block is not rewritten")
+		}
+		j.Run()
+		if b.tried > old {
+			if err := s.Erase(b.first); err != nil {
+				t.Fatal(err)
+			}
+			s.Finish(j)
+			break
+		}
+		s.Finish(j)
+	}
+	for _, g := range s.garbage {
+		if !g.wipe {
+			t.Errorf("%s is not overwritten", g.name)
+		}
+	}
+}
