@@ -302,8 +302,11 @@ func suiteMap(t *testing.T, fsys FS) {
 func suiteLock(t *testing.T, fsys FS) {
 	lock, err := fsys.Lock("LOCK")
 	must(t, err)
-	_, err = fsys.Lock("LOCK")
+	second, err := fsys.Lock("LOCK")
 	wantIs(t, err, ErrLocked)
+	if second != nil {
+		t.Errorf("a lock with an error: %v", second)
+	}
 	must(t, lock.Close())
 	lock, err = fsys.Lock("LOCK")
 	must(t, err)

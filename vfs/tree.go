@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -197,7 +198,7 @@ type lockTable struct {
 }
 
 // take locks a file that was opened for that.
-func (t *lockTable) take(f File) (*heldLock, error) {
+func (t *lockTable) take(f File) (io.Closer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held[f.Name()] {
