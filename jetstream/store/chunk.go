@@ -56,12 +56,7 @@ func (f *format) appendChunk(dst []byte, kind uint8, raw []byte, start uint32, a
 	var zeros [chunkHead]byte
 	dst = append(dst, zeros[:]...)
 	head := dst[from : from+chunkHead]
-	little.PutUint32(head, magicChunk)
-	head[4], head[5] = chunkVersion, kind
-	little.PutUint32(head[12:], uint32(len(raw)))
-	little.PutUint32(head[16:], at.block)
-	little.PutUint32(head[20:], at.generation)
-	little.PutUint32(head[24:], start)
+	beginChunkHead(head, kind)
 	payload := raw
 	if f.compress && len(raw) > 256 {
 		f.packed = s2.Encode(f.packed[:cap(f.packed)], raw)
@@ -80,11 +75,8 @@ func (f *format) appendChunk(dst []byte, kind uint8, raw []byte, start uint32, a
 	}
 	head = dst[from : from+chunkHead]
 	stored := dst[from+chunkHead:]
-	little.PutUint32(head[8:], uint32(len(stored)))
-	little.PutUint64(head[48:], xxhash.Sum64(stored))
-	sum := f.headSum(head, at.off)
-	little.PutUint64(head[56:], sum)
-	p := place{off: at.off, stored: uint32(len(stored)), sum: sum}
+	p := place{off: at.off, stored: uint32(len(stored))}
+	p.sum = f.endChunkHead(head, p.stored, uint32(len(raw)), start, at, xxhash.Sum64(stored))
 	for len(dst) < from+int(p.room()) {
 		dst = append(dst, zeros[:min(chunkHead, from+int(p.room())-len(dst))]...)
 	}
@@ -96,9 +88,19 @@ func (f *format) appendChunk(dst []byte, kind uint8, raw []byte, start uint32, a
 func (f *format) putChunkHead(b []byte, kind uint8, size, start uint32, at address, sum uint64) uint64 {
 	head := b[:chunkHead]
 	clear(head)
+	beginChunkHead(head, kind)
+	return f.endChunkHead(head, size, size, start, at, sum)
+}
+
+// beginChunkHead writes what a head begins with, for a chunk in the clear.
+func beginChunkHead(head []byte, kind uint8) {
 	little.PutUint32(head, magicChunk)
 	head[4], head[5] = chunkVersion, kind
-	little.PutUint32(head[8:], size)
+}
+
+// endChunkHead writes the rest of a head and returns its own sum.
+func (f *format) endChunkHead(head []byte, stored, size, start uint32, at address, sum uint64) uint64 {
+	little.PutUint32(head[8:], stored)
 	little.PutUint32(head[12:], size)
 	little.PutUint32(head[16:], at.block)
 	little.PutUint32(head[20:], at.generation)
