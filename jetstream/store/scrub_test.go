@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"peregrine/internal/seeds"
 	"peregrine/vfs"
 )
 
@@ -194,7 +195,7 @@ func TestScrubFences(t *testing.T) {
 // A stream goes on after a scrub has fenced something: limits, removals and appends
 // are the same after a replay.
 func TestFencedReplay(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds.Each(t, 20, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 32))
 		w, o, _ := filled(t, 40+seed, nil, false)
 		o.Limits = Limits{MaxMsgs: 15, MaxMsgsPerSubject: 3}
@@ -229,13 +230,13 @@ func TestFencedReplay(t *testing.T) {
 		s.Close()
 		s, _, err = w.open(o)
 		if err != nil {
-			t.Fatalf("seed %d: %s: %v", seed, what, err)
+			t.Fatalf("%s: %v", what, err)
 		}
 		if got, err := s.State(); err != nil || got != want {
-			t.Fatalf("seed %d: %s: %v\n got %+v\nwant %+v", seed, what, err, got, want)
+			t.Fatalf("%s: %v\n got %+v\nwant %+v", what, err, got, want)
 		}
 		s.Close()
-	}
+	})
 }
 
 // A copy of the state that is bad is written again.
