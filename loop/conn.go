@@ -32,9 +32,9 @@ type Handler interface {
 // Lagging is implemented by handlers of connections with Limits.RetryWrites.
 type Lagging interface {
 	// Late says that what waited has not left within the write deadline, though
-	// some of it has. again is true if the deadline before was passed, too.
-	// Conn.Backlog tells what waits.
-	Late(c *Conn, again bool)
+	// some of it has. Conn.Backlog tells what waits. It is called again for each
+	// deadline passed until Recovered is.
+	Late(c *Conn)
 	// Recovered says that what waited when Late was called last, and what came
 	// behind it until then, has left after all.
 	Recovered(c *Conn, l Lag)
@@ -42,7 +42,7 @@ type Lagging interface {
 
 // Lag is a write that was late.
 type Lag struct {
-	Took          time.Duration // since it was found that the socket is full
+	Took          time.Duration // since Late was called last
 	Pieces, Bytes int           // that waited then
 }
 

@@ -5,10 +5,10 @@ import "time"
 // waitState is what a connection knows of the time for which its socket has been
 // full, beside Conn.mark.
 type waitState struct {
-	since  int64  // loop time
+	since  int64  // loop time when the deadline was armed
 	from   uint64 // Conn.sent then
 	pieces int    // that waited then
-	late   bool   // a deadline was passed since the socket became full
+	late   bool   // the deadline before was passed
 }
 
 // block arms the write deadline: what is queued now must have left by then.
@@ -37,9 +37,8 @@ func (c *Conn) checkDeadline() {
 		c.Abort(ErrWriteDeadline)
 		return
 	}
-	again := c.wait.late
 	c.wait.late = true
-	h.Late(c, again)
+	h.Late(c)
 	c.block()
 }
 

@@ -53,17 +53,12 @@ type simHandler struct {
 	secureErr error
 	held      bool // flagHold: takes nothing
 
-	late, lateAgain int
-	lags            []Lag
+	late int
+	lags []Lag
 }
 
 // Late implements Lagging.
-func (h *simHandler) Late(_ *Conn, again bool) {
-	h.late++
-	if again {
-		h.lateAgain++
-	}
-}
+func (h *simHandler) Late(*Conn) { h.late++ }
 
 // Recovered implements Lagging.
 func (h *simHandler) Recovered(_ *Conn, l Lag) { h.lags = append(h.lags, l) }

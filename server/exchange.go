@@ -22,7 +22,7 @@ type exchange struct {
 
 	ownSubs, ownUnsubs atomic.Uint64 // of the server itself, since the start
 
-	slow      atomic.Int64 // connections that were closed because they did not read
+	slow      atomic.Int64 // how often a connection was found not to read fast enough
 	connsTold atomic.Int64 // when the number of connections was told last, Unix nanoseconds
 
 	replies replyTable // requests that the account's services have to answer

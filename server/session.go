@@ -38,6 +38,7 @@ type session struct {
 	connect connectOptions
 	preface preface
 	stage   stage
+	late    bool // the last write deadline was passed
 	pinging pinging
 	err     error      // the reason of a close under way
 	asked   *infoCache // nil until a request crosses accounts
@@ -193,9 +194,7 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	w.lp.Cancel(&c.pinging.timer)
 	w.lp.Cancel(&c.auth.timer)
 	if r == SlowConsumerPendingBytes || r == SlowConsumerWriteDeadline {
-		exchangeOf(c.acc).slow.Add(1)
-		c.slowConsumerNotice(r)
-		w.srv.slowConsumers.Add(1)
+		c.slowConsumer(r)
 	}
 	c.debugf("Client connection closed: %s", r)
 	if r == StaleConnection {
@@ -210,32 +209,34 @@ func (c *session) Closed(_ *loop.Conn, err error) {
 	w.srv.remember(c, r, num, left)
 }
 
-func (c *session) slowConsumerNotice(r Reason) {
+// slowConsumer counts and logs that the client does not read fast enough. Each
+// write deadline counts, as in the reference.
+func (c *session) slowConsumer(r Reason) {
+	s := c.w.srv
+	exchangeOf(c.acc).slow.Add(1)
 	if r == SlowConsumerPendingBytes {
-		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", c.w.srv.options().MaxPending)
-		return
+		c.noticef("Slow Consumer Detected: MaxPending of %d Exceeded", s.options().MaxPending)
+	} else {
+		what := "Detected"
+		if c.late {
+			what = "State"
+		}
+		chunks, bytes := c.c.Backlog()
+		c.noticef("Slow Consumer %s: WriteDeadline of %v exceeded with %d chunks of %d total bytes.",
+			what, s.options().WriteDeadline, chunks, bytes)
 	}
-	c.lateNotice("Detected")
+	s.slowConsumers.Add(1)
 }
 
-func (c *session) lateNotice(what string) {
-	chunks, bytes := c.c.Backlog()
-	c.noticef("Slow Consumer %s: WriteDeadline of %v exceeded with %d chunks of %d total bytes.",
-		what, c.w.srv.options().WriteDeadline, chunks, bytes)
-}
-
-// Late implements loop.Lagging. Each deadline counts, as in the reference.
-func (c *session) Late(_ *loop.Conn, again bool) {
-	what := "Detected"
-	if again {
-		what = "State"
-	}
-	c.lateNotice(what)
-	c.w.srv.slowConsumers.Add(1)
+// Late implements loop.Lagging.
+func (c *session) Late(*loop.Conn) {
+	c.slowConsumer(SlowConsumerWriteDeadline)
+	c.late = true
 }
 
 // Recovered implements loop.Lagging.
 func (c *session) Recovered(_ *loop.Conn, l loop.Lag) {
+	c.late = false
 	c.noticef("Slow Consumer Recovered: Flush took %.3fs with %d chunks of %d total bytes.", l.Took.Seconds(), l.Pieces, l.Bytes)
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"peregrine/loop"
 )
 
 // I1: with publishers on all loops, an auto-unsubscribe maximum is met exactly.
@@ -183,6 +185,32 @@ func TestWriteDeadline(t *testing.T) {
 	}, func() bool { return s.Stats().SlowConsumers == 1 })
 	if !log.has("Slow Consumer Detected: WriteDeadline of 50ms exceeded with ") {
 		t.Error("not in the log")
+	}
+}
+
+// With the policy to retry, each deadline counts for the server and the account,
+// and so does the one that ends the connection.
+func TestLateWritesCount(t *testing.T) {
+	s, log := startServer(t, func(o *Options) { o.WriteTimeout = "retry" })
+	c := connect(t, s)
+	onSession := func(f func(c *session)) { s.onLoops(func(w *worker) { w.each(f) }) }
+	onSession(func(c *session) { c.Late(c.c); c.Late(c.c); c.Recovered(c.c, loop.Lag{}); c.Late(c.c) })
+	c.sync()
+	onSession(func(c *session) { c.c.Abort(loop.ErrWriteDeadline) })
+	eventually(t, "the end counts", func() { time.Sleep(time.Millisecond) }, func() bool { return s.Stats().SlowConsumers == 4 })
+	if n := exchangeOf(s.global).slow.Load(); n != 4 {
+		t.Errorf("the account counts %d, want 4", n)
+	}
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	said := ""
+	for _, line := range log.lines {
+		if _, rest, ok := strings.Cut(line, "Slow Consumer "); ok {
+			said += rest[:1]
+		}
+	}
+	if said != "DSRDS" { // Detected, State, Recovered, Detected, State
+		t.Errorf("the log tells %s: %q", said, log.lines)
 	}
 }
 
