@@ -155,13 +155,13 @@ func (q *Queue) lend(l *Loop, b []byte) {
 // copied: the queue gets a reference and the loop another buffer. Queues that
 // were lent the same bytes share a copy.
 func (q *Queue) keep(l *Loop) {
-	n := 0
+	n := 0 // bytes of the read buffer
 	for i := q.head; i < len(q.segs); i++ {
-		if s := &q.segs[i]; s.ck == nil && s.sh == nil {
+		if s := &q.segs[i]; s.ck == nil && s.sh == nil && l.wasRead(s.b) {
 			n += len(s.b)
 		}
 	}
-	take := l.rbuf != nil && n >= l.group.keepMin
+	take := n > 0 && n >= l.group.keepMin
 	for i := q.head; q.lent > 0; i++ {
 		s := &q.segs[i]
 		switch {
@@ -180,6 +180,9 @@ func (q *Queue) keep(l *Loop) {
 
 // wasRead tells whether b is a part of the read buffer.
 func (l *Loop) wasRead(b []byte) bool {
+	if l.rbuf == nil {
+		return false
+	}
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(unsafe.Pointer(unsafe.SliceData(l.rbuf.buf)))
 	return at < uintptr(len(l.rbuf.buf))
 }
