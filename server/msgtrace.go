@@ -259,16 +259,11 @@ func (c *session) traceOversized(args, line []byte) {
 	if err != nil || err2 != nil || header <= 0 {
 		return
 	}
-	block = block[:min(header, len(block))]
-	if !asksForTrace(block) {
-		return
-	}
-	lines, external := traceHeaders(block)
+	lines, external := traceHeaders(block[:min(header, len(block))])
 	if lines == nil {
 		return
 	}
-	f := &codec.Frame{Subject: fields[0], Payload: block, HeaderLen: header, Size: size}
-	if t, _ := c.beginTrace(f, lines, external); t != nil {
+	if t, _ := c.beginTrace(&codec.Frame{Subject: fields[0], Size: size}, lines, external); t != nil {
 		t.refuse("maximum payload exceeded")
 		c.w.srv.traces.send(t)
 	}

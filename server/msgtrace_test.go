@@ -134,3 +134,26 @@ func FuzzTraceHeaders(f *testing.F) {
 		}
 	})
 }
+
+// Of a message that is too large the trace says so, and hostile numbers in its
+// line do no harm.
+func TestTracesOfOversizedMessages(t *testing.T) {
+	s, _ := startServer(t, nil)
+	traces := connect(t, s)
+	traces.send("SUB traces 1\r\n")
+	traces.sync()
+	const head = "NATS/1.0\r\nNats-Trace-Dest: traces\r\n"
+	for _, sizes := range []string{"37 99999999", "36 99999999", "20000000 20000000", "1 99999999", "0 99999999"} {
+		c := connect(t, s)
+		c.send("HPUB x " + sizes + "\r\n" + head)
+		c.expect("-ERR 'Maximum Payload Violation'")
+		if sizes[0] != '3' && sizes[0] != '2' {
+			continue // no header has come
+		}
+		traces.line()
+		if got := traces.line(); !strings.Contains(got, `"subj":"x","error":"maximum payload exceeded"`) {
+			t.Errorf("%s: the trace is %s", sizes, got)
+		}
+	}
+	traces.sync()
+}
