@@ -7,14 +7,10 @@ import (
 	"peregrine/certs"
 )
 
-// Subjects of events in the system account, in front of and behind the server's
-// ID, and their types.
+// Subjects of events in the system account; a server stands for the verb.
 const (
-	ocspSubject       = "$SYS.SERVER."
-	ocspRejectSubject = ".OCSP.PEER.CONN.REJECT"
-	ocspLinkSubject   = ".OCSP.PEER.LINK.INVALID"
-	ocspRejectType    = "io.nats.server.advisory.v1.ocsp_peer_reject"
-	ocspLinkType      = "io.nats.server.advisory.v1.ocsp_peer_link_invalid"
+	ocspRejectOf = "$SYS.SERVER.%s.OCSP.PEER.CONN.REJECT"
+	ocspLinkOf   = "$SYS.SERVER.%s.OCSP.PEER.LINK.INVALID"
 )
 
 // ocspCert is a certificate in an event.
@@ -35,9 +31,7 @@ func ocspCertOf(c *x509.Certificate) *ocspCert {
 // ocspEvent tells of a peer that is refused for its certificate. Field order is
 // part of what users see.
 type ocspEvent struct {
-	Type   string      `json:"type"`
-	ID     string      `json:"id"`
-	Time   time.Time   `json:"timestamp"`
+	typedEvent
 	Kind   string      `json:"kind,omitempty"`
 	Link   *ocspCert   `json:"link,omitempty"`
 	Peer   *ocspCert   `json:"peer"`
@@ -50,21 +44,19 @@ type ocspEvents struct{ s *Server }
 
 // LinkInvalid implements certs.Witness.
 func (e ocspEvents) LinkInvalid(peer, link *x509.Certificate, reason string) {
-	e.publish(ocspLinkSubject, &ocspEvent{Type: ocspLinkType, Link: ocspCertOf(link), Peer: ocspCertOf(peer), Reason: reason})
+	e.publish(ocspLinkOf, "ocsp_peer_link_invalid", &ocspEvent{Link: ocspCertOf(link), Peer: ocspCertOf(peer), Reason: reason})
 }
 
 // PeerRejected implements certs.Witness.
 func (e ocspEvents) PeerRejected(peer *x509.Certificate, reason string) {
-	e.publish(ocspRejectSubject, &ocspEvent{Type: ocspRejectType, Kind: "Client", Peer: ocspCertOf(peer), Reason: reason})
+	e.publish(ocspRejectOf, "ocsp_peer_reject", &ocspEvent{Kind: "Client", Peer: ocspCertOf(peer), Reason: reason})
 }
 
-func (e ocspEvents) publish(subject string, event *ocspEvent) {
-	sys := e.s.systemAccount()
-	if sys == nil {
+func (e ocspEvents) publish(form, kind string, event *ocspEvent) {
+	sys, subject := e.s.systemAccount(), of(form, e.s.id)
+	if sys == nil || !hears(sys, subject) {
 		return
 	}
-	event.ID, event.Time = newEventID(), time.Now().UTC()
-	if subject = ocspSubject + e.s.id + subject; hears(sys, subject) {
-		e.s.tell(sys, subject, func(i *ServerInfo) any { event.Server = i; return event })
-	}
+	event.typedEvent = newTypedEvent(kind, time.Now())
+	e.s.tell(sys, subject, func(i *ServerInfo) any { event.Server = i; return event })
 }
