@@ -194,10 +194,11 @@ func (s *Server) AccountStats(name string) (st AccountStats, ok bool) {
 }
 
 // interestStats counts the subscriptions of an account but for the server's own.
+// While some of those come or go the counters are of different moments.
 func interestStats(a *liveAccount) sublist.Stats {
 	x, st := exchangeOf(a), a.Interest.Stats()
 	gone, made := x.ownUnsubs.Load(), x.ownSubs.Load()
-	st.Subscriptions -= int(made - gone)
+	st.Subscriptions = max(st.Subscriptions-int(made-gone), 0)
 	st.Inserts -= min(made, st.Inserts)
 	st.Removes -= min(gone, st.Removes)
 	return st

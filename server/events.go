@@ -248,7 +248,7 @@ func (s *Server) accountStat(a *liveAccount) accountStat {
 	return accountStat{
 		Account: a.Name, Name: s.accountTag(a.Name),
 		Conns: all - leafs, LeafNodes: leafs, TotalConns: all,
-		NumSubs: uint64(max(interestStats(a).Subscriptions, 0)),
+		NumSubs: uint64(interestStats(a).Subscriptions),
 		Sent:    count(t.OutMsgs, t.OutBytes), Received: count(t.InMsgs, t.InBytes),
 		SlowConsumers: exchangeOf(a).slow.Load(),
 	}
