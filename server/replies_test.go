@@ -183,6 +183,9 @@ func TestImportsChangeUnderTraffic(t *testing.T) {
 		if err := <-changed; err != nil {
 			t.Fatal(err)
 		}
+		if s.accounts.find("A").Interest.HasInterest([]byte("t")) != more {
+			t.Fatalf("round %d: the reload returned before B's session had its imports", round)
+		}
 		a.send("PUB s 3\r\nend\r\n")
 		b.send("PUB work 3\r\nend\r\n")
 		for i := range each {
