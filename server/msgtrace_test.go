@@ -23,6 +23,8 @@ func TestTracesWithinARun(t *testing.T) {
 	s, _ := startServer(t, nil)
 	for round := range 4 { // over the same and over other loops
 		pub, sub, traces := connect(t, s), connect(t, s), connect(t, s)
+		pub.send(`CONNECT {"verbose":false,"pedantic":false,"headers":true}` + "\r\n") // else there are no runs
+		pub.sync()
 		subject := fmt.Sprintf("x.%d", round)
 		sub.send("SUB " + subject + " 1\r\n")
 		sub.sync()
