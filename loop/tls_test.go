@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -424,28 +425,53 @@ func TestTLSHeld(t *testing.T) {
 	}
 }
 
-// TestTLSHeldEarly: the same when all of it comes with the end of the handshake.
-func TestTLSHeldEarly(t *testing.T) {
-	simTLS(t, 1, func(s *sim) {
-		o, client := testServer()
-		k, sub := s.adopt(0, nil), s.adopt(0, nil)
-		sub.window = wide
-		p := k.startTLS(o, client)
-		for !func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.shaking }() {
-			p.pumpOnce()
-		}
-		k.send(frame(flagHold, 10, sub.index))
-		k.send(frame(0, 100, sub.index))
-		k.eof = true
-		p.pump(wide)
-		s.sleeping.Store(false)
-		s.settle()
-		if sub.next[0] != 1 || k.handler.closed != 0 {
-			t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
-		}
-		k.goOn()
-		if sub.next[0] != 2 || k.handler.closed != 1 || k.handler.err != io.EOF {
-			t.Errorf("%d of 2 records, closed %d times: %v", sub.next[0], k.handler.closed, k.handler.err)
-		}
+// readToEnd gives the loop all that the peer has sent, and its end, in one event.
+func (k *simSock) readToEnd() {
+	k.s.turn(k.conn.loop.index, func(ev Events) {
+		n := copy(ev.ReadBuffer(k.fd), k.in)
+		k.in = k.in[n:]
+		ev.Received(k.fd, n, io.EOF)
 	})
+}
+
+// TestTLSHeldEarly: the same when all of it comes with the end of the handshake,
+// the peer's end before the loop knows that the handshake is over or after.
+func TestTLSHeldEarly(t *testing.T) {
+	for _, atOnce := range []bool{false, true} {
+		simTLS(t, 1, func(s *sim) {
+			o, client := testServer()
+			k, sub := s.adopt(0, nil), s.adopt(0, nil)
+			sub.window = wide
+			p := k.startTLS(o, client)
+			for done := false; !done; {
+				synctest.Wait()
+				p.mu.Lock()
+				done = !p.shaking
+				p.mu.Unlock()
+				if !done {
+					p.pumpOnce()
+				}
+			}
+			k.send(frame(flagHold, 10, sub.index))
+			k.send(frame(0, 100, sub.index))
+			if atOnce {
+				k.readToEnd()
+				if k.conn.tls.hs == nil {
+					t.Fatal("the handshake was over before the end of input")
+				}
+			} else {
+				k.eof = true
+			}
+			p.pump(wide)
+			s.sleeping.Store(false)
+			s.settle()
+			if sub.next[0] != 1 || k.handler.closed != 0 {
+				t.Fatalf("held: %d of 1 record, closed %d times", sub.next[0], k.handler.closed)
+			}
+			k.goOn()
+			if sub.next[0] != 2 || k.handler.closed != 1 || k.handler.err != io.EOF {
+				t.Errorf("%d of 2 records, closed %d times: %v", sub.next[0], k.handler.closed, k.handler.err)
+			}
+		})
+	}
 }
