@@ -187,8 +187,8 @@ func (s *Shard) sleep(now int64) time.Duration {
 	if len(s.timers) > 0 {
 		next = min(next, s.timers[0].expiry)
 	}
-	if s.scrubs.at > 0 {
-		next = min(next, s.scrubs.at)
+	if c := &s.scrubs; c.at > 0 && !c.running && s.failed == nil {
+		next = min(next, c.at)
 	}
 	return time.Duration(max(next-now, int64(time.Millisecond)))
 }

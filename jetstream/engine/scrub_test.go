@@ -155,3 +155,30 @@ func TestScrubRate(t *testing.T) {
 		t.Errorf("%d bytes read of %d", total(), live)
 	}
 }
+
+// A shard that has failed, or whose piece is being read, does not wake up for the
+// scrubber over and over.
+func TestScrubSleeps(t *testing.T) {
+	var told []Damage
+	w, _, _ := scrubbing(t, vfs.NewMem(), 100, &told)
+	s := w.e.shards[0]
+	due := func() {
+		t.Helper()
+		w.now += int64(2 * time.Minute)
+		s.trimAt = w.now + int64(time.Second)
+		s.scrubs.at = w.now - 1
+	}
+	due()
+	s.scrubs.running = true
+	if d := s.sleep(w.now); d < time.Second {
+		t.Errorf("a running piece: sleeps %v", d)
+	}
+	s.scrubs.running = false
+	if d := s.sleep(w.now); d > time.Millisecond {
+		t.Errorf("a piece is due: sleeps %v", d)
+	}
+	s.failed = errors.New("failed")
+	if d := s.sleep(w.now); d < time.Second {
+		t.Errorf("a failed shard: sleeps %v", d)
+	}
+}
