@@ -222,7 +222,8 @@ func (s *Shard) collect() {
 }
 
 // asked begins what lets the log forget an owner's oldest records. The log asks
-// once: if a checkpoint turns out to be too old, another follows.
+// once: if a checkpoint turns out to be too old, another follows, and if the asset
+// stops meanwhile its records are set aside.
 func (s *Shard) asked(q ask) {
 	id := ID(q.owner)
 	if q.owner == catalogOwner {
@@ -237,9 +238,7 @@ func (s *Shard) asked(q ask) {
 	} else if c := s.consumers[id]; c != nil {
 		a = &c.asset
 	}
-	if a != nil && a.kept.stopped() != nil {
-		s.spillStopped(a, q.before)
-	} else if a != nil {
+	if a != nil {
 		a.before = max(a.before, q.before)
 		a.want = true
 		s.enqueue(a)

@@ -158,11 +158,12 @@ func (s *Shard) removeTail(a *asset) {
 	})
 }
 
-// spillStopped takes the records of an asset that has stopped out of the log, which
-// asks for room: it will not make a checkpoint any more. The next opening has them
-// from its tail.
-func (s *Shard) spillStopped(a *asset, before commitlog.Position) {
-	if a.busy || a.removed || a.owner == nil {
+// spillStopped takes the records of an asset that has stopped out of the log, if that
+// has asked for room: it will not make a checkpoint any more. The next opening has
+// them from its tail.
+func (s *Shard) spillStopped(a *asset) {
+	before, oldest := a.before, a.owner.Oldest()
+	if oldest == 0 || oldest >= before {
 		return
 	}
 	a.busy = true
@@ -179,6 +180,7 @@ func (s *Shard) spillStopped(a *asset, before commitlog.Position) {
 		}
 		if !a.removed {
 			a.owner.Need(before)
+			s.enqueue(a) // the log may have asked for more
 		}
 	})
 }

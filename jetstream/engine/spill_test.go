@@ -277,6 +277,38 @@ func TestStoppedStreamLeavesLog(t *testing.T) {
 	must(t, intact(w.e.shards[0], id, 40))
 }
 
+// A stream may stop when the log has asked for its checkpoint, or while its records
+// are being set aside: the log, which asks once, need not ask again.
+func TestStopsWhenAsked(t *testing.T) {
+	disk := vfs.NewMem()
+	w, victim, _ := pairOf(t, disk, 2)
+	must(t, w.e.Close())
+	w.options.Log.PressureBytes, w.options.Log.LiveBytesMax = 1<<20, 4<<20 // it does not ask by itself
+	w.options.Workers = 4
+	_, err := w.open(disk)
+	must(t, err)
+	s := w.e.shards[0]
+	victim = s.streams[victim.id]
+	fill(t, w, victim, 40)
+	oldest := victim.owner.Oldest()
+	first, second := commitlog.Position((oldest.Segment()+1)<<32), commitlog.Position((oldest.Segment()+2)<<32)
+	if oldest == 0 || second > s.end {
+		t.Fatalf("the log ends at %v, the stream needs %v", s.end, oldest)
+	}
+	s.asked(ask{owner: victim.owner.ID(), before: first})
+	victim.Messages.Stop(syscall.EIO)
+	s.app = nil
+	s.Step(w.now)
+	if !victim.busy {
+		t.Fatal("its records are not being set aside")
+	}
+	s.asked(ask{owner: victim.owner.ID(), before: second})
+	must(t, w.settle())
+	if oldest := victim.owner.Oldest(); oldest != 0 && oldest < second {
+		t.Errorf("it needs %v, the log asked for %v", oldest, second)
+	}
+}
+
 // Records of an owner that nobody knows are set aside and told.
 func TestUnknownOwner(t *testing.T) {
 	disk := vfs.NewMem()

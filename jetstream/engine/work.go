@@ -36,7 +36,11 @@ func (s *Shard) work() {
 // have all of the asset's records before one begins.
 func (s *Shard) start(a *asset) {
 	a.queued = false
-	if a.removed || a.busy || s.failed != nil || a.kept.stopped() != nil {
+	if a.removed || a.busy || s.failed != nil {
+		return
+	}
+	if a.kept.stopped() != nil {
+		s.spillStopped(a)
 		return
 	}
 	going := a.kept.unfinished()
@@ -85,6 +89,7 @@ func (s *Shard) done(a *asset, j *store.Job) {
 	}
 	if err := a.kept.stopped(); err != nil {
 		s.assetFailed(a, err)
+		s.enqueue(a) // the log may wait for it
 		return
 	}
 	if a.kept.unfinished() {
