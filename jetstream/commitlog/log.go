@@ -243,10 +243,10 @@ func (l *Log) Prepare() bool {
 }
 
 // Replay gives once more what Open gave: everything, if nothing has been appended
-// since and the log is not started; with before, what is in the segments before that
-// of the position, at any time, as long as an owner needs them. It reads files and
-// waits for the disk.
-func (l *Log) Replay(before Position, replay Replay) error {
+// since and the log is not started; with before, what is in the segments from that of
+// one position to the one before that of another, at any time, as long as an owner
+// needs the first of them. It reads files and waits for the disk.
+func (l *Log) Replay(from, before Position, replay Replay) error {
 	l.mu.Lock()
 	c := l.core
 	r := &recovery{replay: replay, owners: map[OwnerID]*ownerSeen{}, used: map[*segment]bool{}}
@@ -254,7 +254,7 @@ func (l *Log) Replay(before Position, replay Replay) error {
 		r.clean, r.cleanChain = c.end, c.chain
 	}
 	for _, s := range c.live {
-		if before == 0 || s.number < before.Segment() {
+		if s.number >= from.Segment() && (before == 0 || s.number < before.Segment()) {
 			own := *s // what the scan finds is known, or found by the next Open
 			r.live = append(r.live, &own)
 		}

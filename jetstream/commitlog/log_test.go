@@ -3,6 +3,7 @@ package commitlog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -405,6 +406,48 @@ func TestUnclaimed(t *testing.T) {
 	o := w.Owner(3)
 	if o.Oldest() != report.Owners[1].First {
 		t.Fatalf("needs %v, has %v", o.Oldest(), report.Owners[1].First)
+	}
+	must(t, log.Close())
+}
+
+// TestReplayPart: what an owner needs is replayed while the log is in use and older
+// segments, which it does not need, are used again.
+func TestReplayPart(t *testing.T) {
+	log, _, err := Open(vfs.NewMem(), "log", smallOptions(), Replay{})
+	must(t, err)
+	w := log.NewWriter(nil)
+	older, owner := w.Owner(1), w.Owner(2)
+	put := func(o *Owner, n int) (last Position) {
+		for range n {
+			var b Batch
+			b.Add(o, 1, make([]byte, 1000))
+			for w.Append(&b) == ErrFull {
+				drive(log)
+			}
+			drive(log)
+			last = b.Position(0)
+		}
+		return last
+	}
+	put(older, 40)
+	put(owner, 40)
+	before := at(put(older, 20).Segment(), segmentHead)
+	recycled, records, begun := log.Stats().Recycled, 0, false
+	must(t, log.Replay(owner.Oldest(), before, Replay{Record: func(r Record) error {
+		if !begun {
+			begun = true
+			older.Need(before)
+			for range 60 {
+				older.Need(put(older, 1))
+			}
+		}
+		if r.Owner == owner.ID() {
+			records++
+		}
+		return nil
+	}, Damaged: func(d Damage) error { return errors.New(d.Reason) }}))
+	if log.Stats().Recycled == recycled || records != 40 {
+		t.Errorf("%d records, %d segments were recycled meanwhile", records, log.Stats().Recycled-recycled)
 	}
 	must(t, log.Close())
 }

@@ -30,25 +30,23 @@ func (p *opening) spillAll() error {
 	p.tails = map[ID]*tailWriter{}
 	err := p.beginTails()
 	if err == nil && len(p.tails) > 0 {
-		err = p.e.log.Replay(0, commitlog.Replay{Record: p.spillRecord, Damaged: p.spillDamage})
-	}
-	if err != nil {
-		for _, w := range p.tails {
-			w.f.Close()
-		}
-		return err
+		err = p.e.log.Replay(0, 0, commitlog.Replay{Record: p.spillRecord, Damaged: p.spillDamage})
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.tails)) {
 		w := p.tails[id]
-		if err := w.finish(); err != nil {
-			return err
+		if err != nil {
+			w.f.Close()
+			continue
+		}
+		if err = w.finish(); err != nil {
+			continue
 		}
 		p.e.options.Logf("engine: %d log records of %d are set aside in %s", w.count, id, w.name)
 		if p.e.catalog.find(id) == nil {
 			p.report.Quarantined = append(p.report.Quarantined, w.name)
 		}
 	}
-	return nil
+	return err
 }
 
 // beginTails makes a tail for each owner that has records and cannot have them.
@@ -167,12 +165,12 @@ func (s *Shard) spillStopped(a *asset) {
 		return
 	}
 	a.busy = true
-	e, stream, from := s.engine, ID(0), a.position
+	e, stream := s.engine, ID(0)
 	if c := s.consumers[a.id]; c != nil {
 		stream = c.stream.id
 	}
 	var err error
-	s.submit(func() { err = e.tailOf(a.id, stream, from, before) }, func() {
+	s.submit(func() { err = e.tailOf(a.id, stream, oldest, before) }, func() {
 		a.busy = false
 		if err != nil {
 			e.options.Logf("engine: log records of %d stay in the log: %v", a.id, err)
@@ -185,13 +183,14 @@ func (s *Shard) spillStopped(a *asset) {
 	})
 }
 
-// tailOf copies an owner's records in the segments before a position to its tail.
+// tailOf copies an owner's records to its tail: from the oldest that it needs, which
+// holds the segments, to a position.
 func (e *Engine) tailOf(id, stream ID, from, before commitlog.Position) error {
 	w, err := newTail(e.fs, tailFile(id, stream), e.catalog.identity, id)
 	if err != nil {
 		return err
 	}
-	err = e.log.Replay(before, commitlog.Replay{Record: func(r commitlog.Record) error {
+	err = e.log.Replay(from, before, commitlog.Replay{Record: func(r commitlog.Record) error {
 		if ID(r.Owner) != id || r.Position < from || r.Dropped {
 			return nil
 		}
