@@ -90,11 +90,11 @@ func (l *look) judge(dir string, files map[uint64]string, r *commitlog.Report) {
 	}
 }
 
-// damages reports damaged ranges of a log, once each.
+// damages reports damaged ranges of a log, once each: a place may have notes, too.
 func (l *look) damages(dir string, list []commitlog.Damage) {
 	for _, d := range list {
 		file, off := path.Join(dir, d.File), d.From.Offset()
-		if !slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.File == file && f.Offset == off }) {
+		if !slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Severity == store.Damage.String() && f.File == file && f.Offset == off }) {
 			l.report.add(finding(store.Damage, file, off, fmt.Sprintf("records from %v to %v are lost: %s", d.From, d.To, d.Reason)))
 		}
 	}
